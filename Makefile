@@ -1,0 +1,49 @@
+# `make` prints what there is. Every target sets up first, which takes less than a second when all is there.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+JOBS ?= 2
+ARGS ?=
+# Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+.PHONY: help setup demo test test-chaos lint format bench lock engine clean
+
+help: ## print this
+	@echo "vmferry: make TARGET, where TARGET is"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'Options: JOBS=N tests at once (now $(JOBS)), ARGS="-k word" for pytest and bench.'
+
+setup: ## install what is missing: apt packages, .venv, vmferry itself
+	@scripts/setup.sh
+
+demo: setup ## a disk is backed up, damaged, caught and restored, on this machine, in two minutes
+	@$(PYTHON) -m lab.demo
+
+test: setup ## unit, contract and integration tests, under 15 minutes
+	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 tests/unit tests/contract tests/integration $(ARGS)
+
+test-chaos: setup ## kill everything at random moments, minutes long
+	@$(PYTHON) -m pytest tests/chaos -m chaos --durations=10 $(ARGS)
+
+lint: setup ## style, types, floors, Python 3.9, spelling, sizes, words
+	@scripts/lint.sh
+
+format: setup ## put the Python files into shape
+	@ruff check --fix-only -q . && ruff format .
+
+bench: setup ## speed against named peers, as ratios in one run
+	@$(PYTHON) -m tests.bench $(ARGS)
+
+lock: setup ## pin requirements/dev.txt anew (UPGRADE=1: the newest versions)
+	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
+
+engine: setup ## build build/vmferry-engine.pyz, which runs under Python 3.9+ with nothing installed
+	@mkdir -p build
+	@$(PYTHON) -m vmferry.hosts.zipapp build/vmferry-engine.pyz
+
+clean: ## remove what was built (.venv stays; remove it by hand to start from nothing)
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find provider lab tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

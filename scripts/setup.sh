@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# Sets up all that vmferry needs, on Debian 12+ and Ubuntu 22.04+, as root or with sudo.
+# Run it as often as you like: what is there already is left alone, and then it takes less than a second.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly LOG=build/setup.log
+readonly VENV=.venv
+readonly STAMP=$VENV/vmferry-setup.stamp
+# The machine's own certificates, so that set-up also works behind a company's proxy.
+export UV_SYSTEM_CERTS=true UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=never
+export PIP_DISABLE_PIP_VERSION_CHECK=1 DEBIAN_FRONTEND=noninteractive
+
+say() { echo "setup: $*" | tee -a "$LOG"; }
+
+die() {
+  echo "setup: FAILED: $*" | tee -a "$LOG" >&2
+  exit 1
+}
+
+# Quiet when it goes well; the end of the log when not. Descriptor 9 is our lock: no service that apt starts may keep it.
+run() {
+  echo "+ $*" >>"$LOG"
+  "$@" >>"$LOG" 2>&1 9>&- </dev/null && return
+  tail -n 25 "$LOG" | sed 's/^/  | /' >&2
+  return 1
+}
+
+# A mirror that is just being updated or a line that drops: the same again mostly works.
+run_three_times() {
+  local try
+  for try in 1 2 3; do
+    if run "$@"; then return; fi
+    if [ "$try" -lt 3 ]; then
+      say "try $try failed, the same again in $((try * 5)) s"
+      sleep $((try * 5))
+    fi
+  done
+  return 1
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo --preserve-env=DEBIAN_FRONTEND "$@"; fi
+}
+
+listed_packages() { sed 's/#.*//' scripts/packages.apt | awk 'NF { print $1 }'; }
+
+missing_packages() {
+  local name
+  for name in "$@"; do
+    dpkg-query -W -f='${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed || echo "$name"
+  done
+}
+
+install_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null \
+    || die "neither root nor sudo; ask an admin for: apt-get install ${missing[*]}"
+  say "apt packages: ${missing[*]}"
+  local options=(-q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+  run_three_times as_root apt-get "${options[@]}" update || die "apt-get update; see $LOG"
+  run_three_times as_root apt-get "${options[@]}" install --no-install-recommends "${missing[@]}" \
+    || die "apt-get install ${missing[*]}; see $LOG"
+}
+
+is_good_python() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+find_python() {
+  local name
+  for name in python3 python3.11 python3.12 python3.13 python3.14 /usr/bin/python3; do
+    if is_good_python "$name"; then
+      command -v "$name"
+      return
+    fi
+  done
+  return 1
+}
+
+# Ubuntu 22.04 has Python 3.10 as python3, and 3.11 beside it.
+install_python() {
+  find_python >/dev/null && return
+  [ -n "$(apt-cache madison python3.11 2>/dev/null)" ] \
+    || die "no Python 3.11 or later with venv on this machine; install one and run this again"
+  install_packages python3.11 python3.11-venv python3.11-dev
+}
+
+inputs_hash() {
+  { cat requirements/*.txt pyproject.toml scripts/setup.sh; pwd; } | sha256sum | cut -d' ' -f1
+}
+
+is_up_to_date() {
+  [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$(inputs_hash)" ] && $VENV/bin/python -c 'import vmferry' 2>/dev/null
+}
+
+make_venv() {
+  if $VENV/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then return; fi
+  local python
+  python=$(find_python) || die "no Python 3.11 or later with venv"
+  say "$VENV with $($python --version) from $python"
+  run "$python" -m venv --clear $VENV || die "could not make $VENV; see $LOG"
+}
+
+# uv from PATH, else our own in .venv.
+find_uv() {
+  local uv
+  for uv in uv $VENV/bin/uv; do
+    if "$uv" --version >/dev/null 2>&1; then
+      echo "$uv"
+      return
+    fi
+  done
+  return 1
+}
+
+install_uv() {
+  find_uv >/dev/null && return
+  say "uv, from requirements/uv.txt"
+  $VENV/bin/python -m pip --version >/dev/null 2>&1 || run $VENV/bin/python -m ensurepip || die "no pip in $VENV"
+  run_three_times $VENV/bin/python -m pip install -q -r requirements/uv.txt || die "could not install uv; see $LOG"
+}
+
+install_requirements() {
+  local uv
+  install_uv
+  uv=$(find_uv)
+  say "Python packages of requirements/dev.txt"
+  run_three_times "$uv" pip install -q --python $VENV/bin/python -r requirements/dev.txt \
+    || die "could not install requirements/dev.txt; see $LOG"
+  say "vmferry itself, editable"
+  run "$uv" pip install -q --python $VENV/bin/python --no-deps --no-build-isolation -e . \
+    || die "could not install vmferry; see $LOG"
+}
+
+main() {
+  mkdir -p build
+  exec 9>build/setup.lock
+  flock 9 # two makes at once: the second waits and finds all done
+  command -v dpkg-query >/dev/null || die "this is no Debian or Ubuntu; see scripts/packages.apt for what is needed"
+  local packages
+  mapfile -t packages < <(listed_packages)
+  install_packages "${packages[@]}"
+  if is_up_to_date; then return; fi
+  install_python
+  make_venv
+  install_requirements
+  inputs_hash >"$STAMP"
+  say "done in $SECONDS s"
+}
+
+main "$@"
