@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
 from vmferry.engine.errors import JournalMismatch
@@ -105,6 +106,12 @@ class Journal:
     def close(self) -> None:
         """Close the file. May be called twice."""
         self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
     def _append(self, frames: bytes) -> None:
         self._file.seek(0, os.SEEK_END)
