@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Optional
 from vmferry.engine.errors import BadInput
 
 _LOOK_S = 0.5
+_SHORTEST_WAIT_S = 0.001
 _BURST_S = 0.25
 """How much may be saved up: a short burst, so that the rate seen over a second is the one asked for."""
 
@@ -95,7 +96,7 @@ class Throttle:
                 wait = (self._debt - rate * _BURST_S) / rate
             if wait <= 0:
                 return
-            cancel.wait(min(wait, _LOOK_S))
+            cancel.wait(min(max(wait, _SHORTEST_WAIT_S), _LOOK_S))
 
     def _settle(self) -> None:
         now = time.monotonic()
