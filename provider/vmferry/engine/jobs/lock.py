@@ -81,7 +81,7 @@ def _lock(fd: int, how: int) -> bool:
 def _is_same_file(fd: int, path: Path) -> bool:
     """Tell whether the path still leads to the file we locked: a forget may have moved it away in between."""
     try:
-        found = os.stat(path)
+        found = path.stat()
     except FileNotFoundError:
         return False
     mine = os.fstat(fd)

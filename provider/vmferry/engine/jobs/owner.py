@@ -60,7 +60,7 @@ def signal_owner(owner: JobOwner, number: signal.Signals) -> bool:
 
 
 def _birth(pid: int) -> int:
-    """Give the start time of a process, 0 when there is none: field 22 of its stat, behind a name that may hold blanks."""
+    """Give the start time of a process, 0 when there is none: field 22 of its stat; field 2 may hold blanks."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except (FileNotFoundError, ProcessLookupError):

@@ -39,7 +39,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.CANCELLED: frozenset({JobState.RUNNING, JobState.ABSENT}),
     JobState.LOST: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.ABSENT}),
 }
-"""From each state, the states that can come next. A start leads to RUNNING from all that list it, a forget to ABSENT."""
+"""From each state, those that can come next: a start leads to RUNNING, a forget to ABSENT."""
 
 STARTABLE = frozenset(state for state, following in TRANSITIONS.items() if JobState.RUNNING in following)
 FORGETTABLE = frozenset(state for state, following in TRANSITIONS.items() if JobState.ABSENT in following)

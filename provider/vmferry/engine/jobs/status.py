@@ -81,10 +81,7 @@ def poll(directory: JobDirectory) -> JobStatus:
     name = directory.path.name
     if not directory.path.is_dir():
         return JobStatus(name, JobState.ABSENT)
-    # The lock first: a job that ends between two looks has then left its result, and is never taken for lost.
-    is_running = is_held(directory.lock)
-    raw = read_json(directory.result)
-    result = JobResult.from_json(raw) if raw and not is_running else None
+    is_running, result = _look(directory)
     owner = read_owner(directory)
     return JobStatus(
         name,
@@ -95,6 +92,19 @@ def poll(directory: JobDirectory) -> JobStatus:
         read_json(directory.progress),
         result,
     )
+
+
+def _look(directory: JobDirectory) -> tuple[bool, JobResult | None]:
+    """Tell whether it runs, and if not, how it ended."""
+    for _ in range(2):
+        # The lock before the result: a job that ends between the two looks is then never taken for lost. The second
+        # round is for a job that was begun again in between, which takes its old result away.
+        if is_held(directory.lock):
+            return True, None
+        raw = read_json(directory.result)
+        if raw:
+            return False, JobResult.from_json(raw)
+    return False, None
 
 
 def _state(is_running: bool, result: JobResult | None, *, was_begun: bool) -> JobState:

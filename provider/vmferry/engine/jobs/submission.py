@@ -94,7 +94,8 @@ def _take(directory: JobDirectory, spec: JobSpec, lock: OwnerLock, *, again: boo
             lock.release()
             return Claim(poll(directory), None)
         clear_cancel(directory)
-        directory.result.unlink(missing_ok=True)
+        for leftover in (directory.result, directory.progress):
+            leftover.unlink(missing_ok=True)
         return Claim(poll(directory), lock)
     except BaseException:
         lock.release()
