@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An export of an NBD server as an endpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from vmferry.engine.endpoints.nbd import ranges
+from vmferry.engine.endpoints.nbd.connection import NbdConnection
+from vmferry.engine.endpoints.nbd.link import Link, Reach
+from vmferry.engine.endpoints.nbd.protocol import CAN_MULTI_CONN, READ_ONLY
+from vmferry.engine.endpoints.nbd.session import ServerRefused
+from vmferry.engine.errors import TargetInUse, TargetLost
+from vmferry.engine.extents import Extent
+
+_CONNECTIONS = 16
+
+
+class NbdEndpoint:
+    """All connections to one export. Breaks are survived; see `link` for what a flush then means."""
+
+    def __init__(self, reach: Reach, *, identity: str = "") -> None:
+        self._reach = reach
+        self._links: list[Link] = []
+        self._lent: set[Link] = set()
+        self._lock = threading.Lock()
+        self._flush_lock = threading.Lock()
+        self._main = self._add_link()
+        try:
+            export = self._main.export
+            if reach.writable and export.can(READ_ONLY):
+                raise TargetInUse(f"{self.name}: the server exports it read-only", fix="start the server writable")
+            self.size = export.size
+            self.max_connections = _CONNECTIONS if export.can(CAN_MULTI_CONN) else 1
+            self.identity = identity or f"{self.name} size={self.size}"
+            self._reads_zero: bool | None = None if reach.writable else False
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The address."""
+        return self._reach.address.label
+
+    @property
+    def reads_zero(self) -> bool:
+        """True when, at the first time of asking, the server said that all of the export reads as zeros."""
+        if self._reads_zero is None:
+            self._reads_zero = not any(not extent.zero for extent in self.extents())
+        return self._reads_zero
+
+    def extents(self, since: str | None = None) -> Iterator[Extent]:
+        """Stream data and zero ranges, or what the dirty bitmap `since` has."""
+        if since is None:
+            return ranges.allocation(self._main, self.size)
+        return ranges.dirty(self._main, self.size, since)
+
+    def allocated_extents(self, depth: int = 1) -> Iterator[Extent]:
+        """Stream what is in the layer `depth` of a chain of images (1: the topmost), split into data and zero."""
+        return ranges.at_depth(self._main, self.size, depth)
+
+    def connect(self) -> NbdConnection:
+        """Give the connection that is open already, or one more."""
+        with self._lock:
+            if self._main not in self._lent:
+                self._lent.add(self._main)
+                return self._lend(self._main)
+        return self._lend(self._add_link())
+
+    def give_back(self, link: Link) -> None:
+        """Take a connection back; extents still use the first one."""
+        with self._lock:
+            self._lent.discard(link)
+            if link is self._main or link not in self._links:
+                return
+            self._links.remove(link)
+        with contextlib.suppress(ServerRefused, TargetLost):
+            link.flush(always=False)  # what this one wrote; a failure shows at the endpoint's next flush
+        link.close()
+
+    def flush(self, asking: Link) -> None:
+        """Flush over every link that wrote."""
+        with self._flush_lock:
+            with self._lock:
+                links = list(self._links)
+            for link in links:
+                link.flush(always=link is asking)
+            self._reach.refuse_doubt()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._reach.closed.set()
+        with self._lock:
+            links, self._links = self._links, []
+        for link in links:
+            link.close()
+
+    def _lend(self, link: Link) -> NbdConnection:
+        return NbdConnection(self.name, link, flush=self.flush, give_back=self.give_back)
+
+    def _add_link(self) -> Link:
+        link = Link(self._reach)
+        link.open()
+        with self._lock:
+            self._links.append(link)
+        return link

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers and records of the NBD protocol (doc/proto.md of the NetworkBlockDevice project)."""
+
+from __future__ import annotations
+
+import struct
+
+GREETING = struct.Struct(">8s8sH")
+GREETING_MAGIC = b"NBDMAGIC"
+OPTION_MAGIC = b"IHAVEOPT"
+FIXED_NEWSTYLE = 1
+NO_ZEROES = 2
+
+OPTION = struct.Struct(">8sII")
+OPTION_REPLY = struct.Struct(">QIII")
+OPTION_REPLY_MAGIC = 0x3E889045565A9
+OPT_EXPORT_NAME = 1
+OPT_ABORT = 2
+OPT_STARTTLS = 5
+OPT_GO = 7
+OPT_STRUCTURED_REPLY = 8
+OPT_LIST_META_CONTEXT = 9
+OPT_SET_META_CONTEXT = 10
+
+REP_ACK = 1
+REP_INFO = 3
+REP_META_CONTEXT = 4
+REP_ERROR = 1 << 31
+REP_ERR_UNSUP = REP_ERROR + 1
+REP_ERR_POLICY = REP_ERROR + 2
+REP_ERR_TLS_REQD = REP_ERROR + 5
+REP_ERR_UNKNOWN = REP_ERROR + 6
+REP_ERR_SHUTDOWN = REP_ERROR + 7
+
+INFO_EXPORT = 0
+INFO_BLOCK_SIZE = 3
+
+HAS_FLAGS = 1 << 0
+READ_ONLY = 1 << 1
+SEND_FLUSH = 1 << 2
+SEND_WRITE_ZEROES = 1 << 6
+CAN_MULTI_CONN = 1 << 8
+
+REQUEST = struct.Struct(">IHHQQI")
+REQUEST_MAGIC = 0x25609513
+CMD_READ = 0
+CMD_WRITE = 1
+CMD_DISC = 2
+CMD_FLUSH = 3
+CMD_WRITE_ZEROES = 6
+CMD_BLOCK_STATUS = 7
+
+SIMPLE_REPLY = struct.Struct(">IIQ")
+SIMPLE_REPLY_MAGIC = 0x67446698
+CHUNK_START = struct.Struct(">IHHQ")
+CHUNK_MAGIC = 0x668E33EF
+CHUNK_DONE = 1
+CHUNK_NONE = 0
+CHUNK_DATA = 1
+CHUNK_HOLE = 2
+CHUNK_STATUS = 5
+CHUNK_ERROR = 1 << 15
+
+STATE_ZERO = 2
+"""In `base:allocation`: reads as zeros."""
+STATE_DIRTY = 1
+"""In `qemu:dirty-bitmap:*`: changed."""
+
+BASE_ALLOCATION = "base:allocation"
+ALLOCATION_DEPTH = "qemu:allocation-depth"
+DIRTY_BITMAP = "qemu:dirty-bitmap:"
+DEFAULT_PORT = 10809
