@@ -52,6 +52,11 @@ missing_packages() {
   done
 }
 
+apt_get() {
+  run_three_times as_root apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" \
+    || die "apt-get $*; see $LOG"
+}
+
 install_packages() {
   local missing
   mapfile -t missing < <(missing_packages "$@")
@@ -59,10 +64,8 @@ install_packages() {
   [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null \
     || die "neither root nor sudo; ask an admin for: apt-get install ${missing[*]}"
   say "apt packages: ${missing[*]}"
-  local options=(-q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
-  run_three_times as_root apt-get "${options[@]}" update || die "apt-get update; see $LOG"
-  run_three_times as_root apt-get "${options[@]}" install --no-install-recommends "${missing[@]}" \
-    || die "apt-get install ${missing[*]}; see $LOG"
+  apt_get update
+  apt_get install --no-install-recommends "${missing[@]}"
 }
 
 is_good_python() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
@@ -81,8 +84,9 @@ find_python() {
 # Ubuntu 22.04 has Python 3.10 as python3, and 3.11 beside it.
 install_python() {
   find_python >/dev/null && return
+  apt_get update
   [ -n "$(apt-cache madison python3.11 2>/dev/null)" ] \
-    || die "no Python 3.11 or later with venv on this machine; install one and run this again"
+    || die "no Python 3.11 or later with venv on this machine, and apt has none; install one and run this again"
   install_packages python3.11 python3.11-venv python3.11-dev
 }
 
