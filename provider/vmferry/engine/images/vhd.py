@@ -51,7 +51,7 @@ def _find_footer(reader: ByteReader) -> bytes:
 def _virtual_size(fields: tuple[Any, ...]) -> int:
     """Size as qemu takes it: most programs' footers say it, old Virtual PC ones mean their geometry."""
     creator, current = fields[5], int(fields[9])
-    chs = int(fields[10]) * fields[11] * fields[12]
+    chs: int = fields[10] * fields[11] * fields[12]
     if creator in _TRUST_SIZE_OF or chs == _MAX_CHS_SECTORS:
         return current // 512 * 512
     return chs * 512
