@@ -52,6 +52,9 @@ GONE_SINCE_39 = frozenset(
 
 STANDARD = sys.stdlib_module_names - ADDED_SINCE_39 - GONE_SINCE_39
 
+# The package's root travels with the engine: it holds the version and nothing else.
+OWN = frozenset({"vmferry", "vmferry.engine", "vmferry.__version__"})
+
 LAZY = {"endpoints/imageio.py": "ovirt_imageio"}
 
 
@@ -71,7 +74,9 @@ def find_imports(node: ast.AST, *, lazy: bool = False) -> Iterator[Import]:
     if isinstance(node, ast.Import):
         yield from (Import(node.lineno, alias.name, lazy) for alias in node.names)
     if isinstance(node, ast.ImportFrom):
-        yield Import(node.lineno, "." * node.level + (node.module or ""), lazy)
+        module = "." * node.level + (node.module or "")
+        names = [f"vmferry.{alias.name}" for alias in node.names] if module == "vmferry" else [module]
+        yield from (Import(node.lineno, name, lazy) for name in names)
     inside = lazy or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
     for child in ast.iter_child_nodes(node):
         yield from find_imports(child, lazy=inside)
@@ -80,7 +85,7 @@ def find_imports(node: ast.AST, *, lazy: bool = False) -> Iterator[Import]:
 def is_allowed(found: Import, path_in_engine: str) -> bool:
     """True for the engine itself, the standard library, and the one lazy import."""
     top = found.module.partition(".")[0]
-    if found.module == "vmferry.engine" or found.module.startswith("vmferry.engine."):
+    if found.module in OWN or found.module.startswith("vmferry.engine."):
         return True
     return top in STANDARD or (found.lazy and LAZY.get(path_in_engine) == top)
 

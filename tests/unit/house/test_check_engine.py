@@ -19,6 +19,7 @@ def write(engine: Path, name: str, text: str) -> None:
         pytest.param(
             "pump.py", "from vmferry.engine.units import MiB\nimport vmferry.engine\n", id="the-engine-itself"
         ),
+        pytest.param("pump.py", "from vmferry import __version__, engine\n", id="the-version"),
         pytest.param("pump.py", "from __future__ import annotations\n", id="future"),
         pytest.param(
             "pump.py",
@@ -43,6 +44,7 @@ def test_allows(tmp_path: Path, name: str, text: str) -> None:
         pytest.param("pump.py", "import tomllib\n", "tomllib", id="newer-than-3.9"),
         pytest.param("pump.py", "import distutils.util\n", "distutils.util", id="gone-since-3.12"),
         pytest.param("pump.py", "from vmferry.vault import chain\n", "vmferry.vault", id="a-room-above"),
+        pytest.param("pump.py", "from vmferry import vault\n", "vmferry.vault", id="a-room-above-by-its-name"),
         pytest.param("pump.py", "from vmferry.enginex import y\n", "vmferry.enginex", id="a-name-that-looks-alike"),
         pytest.param("pump.py", "from . import units\n", ".", id="relative"),
         pytest.param("endpoints/imageio.py", "import ovirt_imageio\n", "ovirt_imageio", id="imageio-at-the-top"),
