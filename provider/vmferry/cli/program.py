@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program: its groups, its version, its completion."""
+
+from __future__ import annotations
+
+import click
+
+from vmferry import __version__
+from vmferry.cli.completion import completion
+from vmferry.cli.disk import disk
+from vmferry.cli.job import job
+from vmferry.cli.vault import vault
+
+_EXITS = """\b
+Exit codes:
+  0  done
+  1  looked, and the answer is bad: differs, damaged, refused, corrupt
+  2  what was asked cannot be done; nothing was changed
+  3  it broke; the same command again goes on where it stopped
+  4  the target is full; the same command goes on once there is room
+  5  somebody else is at it
+  130  stopped on request
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=_EXITS)
+@click.version_option(__version__, prog_name="vmferry")
+def main() -> None:
+    """Back up, restore, migrate and import virtual machines' disks, with proof."""
+
+
+main.add_command(disk)
+main.add_command(vault)
+main.add_command(job)
+main.add_command(completion)
