@@ -1,13 +1,15 @@
-"""Fails when the engine imports anything but the standard library that every Python since 3.9 has.
+"""Fails when the engine imports or evaluates what not every Python since 3.9 has.
 
 The engine is shipped as one file to machines that have nothing but python3, so one import too many
 breaks it there and nowhere else. One exception, see docs/adr/0001: `endpoints/imageio.py` may import
-`ovirt_imageio`, inside a function.
+`ovirt_imageio`, inside a function. Vermin finds newer syntax and newer functions, but not an `int | None`
+that is evaluated; that is found here.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,12 +92,48 @@ def is_allowed(found: Import, path_in_engine: str) -> bool:
     return top in STANDARD or (found.lazy and LAZY.get(path_in_engine) == top)
 
 
+def drop_annotations(tree: ast.Module) -> None:
+    """Take out what `from __future__ import annotations` keeps from being evaluated."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.returns = None
+        elif isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Constant("")
+
+
+def is_type(node: ast.expr) -> bool:
+    """True for `None`, and for a name of a built-in type, with or without its parameters."""
+    if isinstance(node, ast.Subscript):
+        return is_type(node.value)
+    if isinstance(node, ast.Constant):
+        return node.value is None
+    return isinstance(node, ast.Name) and isinstance(getattr(builtins, node.id, None), type)
+
+
+def find_unions(tree: ast.Module) -> Iterator[int]:
+    """Lines where a union of types is evaluated."""
+    if any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body):
+        drop_annotations(tree)
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.BitOr)
+            and (is_type(node.left) or is_type(node.right))
+        ):
+            yield node.lineno
+
+
 def find_faults(engine: Path) -> Iterator[str]:
-    """One line per import that must not be."""
+    """One line per import that must not be, and per union that is evaluated."""
     for path in sorted(engine.rglob("*.py")):
-        for found in find_imports(ast.parse(path.read_text(), str(path))):
+        tree = ast.parse(path.read_text(), str(path))
+        for found in find_imports(tree):
             if not is_allowed(found, path.relative_to(engine).as_posix()):
                 yield f"{path}:{found.line}: imports {found.module}, which a host with only Python 3.9 lacks"
+        for line in find_unions(tree):
+            yield f"{path}:{line}: evaluates a union with |, which Python 3.9 cannot; write Optional[] or Union[]"
 
 
 def main() -> int:

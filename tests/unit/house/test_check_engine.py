@@ -56,3 +56,32 @@ def test_finds(tmp_path: Path, name: str, text: str, module: str) -> None:
     (fault,) = find_faults(tmp_path)
     assert f"imports {module}," in fault
     assert name in fault
+
+
+FUTURE = "from __future__ import annotations\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("Size = int | None\n", id="alias"),
+        pytest.param("def f(x):\n    return isinstance(x, int | str)\n", id="isinstance"),
+        pytest.param("def f(x):\n    return cast(list[int] | bytes, x)\n", id="argument"),
+    ],
+)
+def test_finds_a_union_that_is_evaluated(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "pump.py", FUTURE + text)
+    (fault,) = find_faults(tmp_path)
+    assert "evaluates a union" in fault
+
+
+def test_finds_a_union_in_an_annotation_that_is_not_put_off(tmp_path: Path) -> None:
+    write(tmp_path, "pump.py", "def f(x: int | None): ...\n")
+    (fault,) = find_faults(tmp_path)
+    assert "pump.py:1:" in fault
+
+
+def test_allows_unions_in_annotations_and_bits_in_code(tmp_path: Path) -> None:
+    text = "import os\nx: int | None = os.O_RDONLY | os.O_CLOEXEC\ndef f(a: str | None, b: int) -> int | None:\n    return a | b\n"
+    write(tmp_path, "pump.py", FUTURE + text)
+    assert list(find_faults(tmp_path)) == []
