@@ -21,6 +21,7 @@ Exit codes: 0 fine, 1 a verdict against, 2 bad input, 3 failed and trying again 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -149,9 +150,9 @@ def _run(args: argparse.Namespace) -> int:
     job.redirect_output()
     job.run()
     lock.release()
-    os.dup2(out, 1)
     ended = status.poll(directory)
-    _print(ended.to_json())
+    with contextlib.suppress(BrokenPipeError), os.fdopen(out, "w") as stdout:
+        print(json.dumps(ended.to_json(), sort_keys=True), file=stdout, flush=True)
     return _code_of(ended)
 
 

@@ -40,6 +40,10 @@ class JobRun:
     """One attempt at a job, in this process. Make it with the owner lock held, in the main thread."""
 
     def __init__(self, directory: JobDirectory, spec: JobSpec, secrets: Mapping[str, str]) -> None:
+        self._asked = 0
+        # Before anybody can read our process id: a signal that comes early must not kill us without a result.
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
         self._directory = directory
         self._owner: JobOwner = begin_attempt(directory)
         self._log = JobLog(directory.log)
@@ -47,7 +51,6 @@ class JobRun:
         self._cancel = threading.Event()
         self._ended = threading.Event()
         self._deadline: float | None = None
-        self._asked = 0
         self._result: JobResult | None = None
         # Written under a lock: the hard stop must not mix its result with that of work that ends this very moment.
         self._writing = threading.Lock()
@@ -63,8 +66,6 @@ class JobRun:
         """Do the work and leave its result in the directory; does not raise for what the work raises."""
         spec = self._work.spec
         self._log.write("begin", job=spec.id, kind=spec.kind.value, attempt=self._owner.attempts, pid=os.getpid())
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
         threading.Thread(target=self._perform, name="job", daemon=True).start()
         while not self._ended.wait(_LOOK_S):
             self._look()

@@ -66,7 +66,7 @@ class JobStatus:
         """Give the typed error of a job that did not end well; None while it runs and when it is done."""
         if self.state is JobState.ABSENT:
             return JobUnknown(f"there is no job {self.id}", fix="start it")
-        if self.state is JobState.LOST:
+        if self.state in (JobState.LOST, JobState.CREATED):
             return JobLost(
                 f"the process of job {self.id} is gone and left no result: killed, or its machine went down",
                 fix="start the job again: it goes on from its journal",
@@ -116,7 +116,9 @@ def _state(is_running: bool, result: JobResult | None, *, was_begun: bool) -> Jo
 
 
 def list_jobs(root: Path) -> Iterator[JobStatus]:
-    """Look at every job below a directory, in the order of their names."""
+    """Look at every job below a directory, in the order of their names; none when the directory is not there yet."""
+    if not root.exists():
+        return
     if not root.is_dir():
         raise BadInput(f"{root} is no directory", fix="give the directory that holds the job directories")
     for path in sorted(root.iterdir()):
