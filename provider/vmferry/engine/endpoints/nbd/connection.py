@@ -22,12 +22,19 @@ class NbdConnection:
     """Reads and writes over one link."""
 
     def __init__(
-        self, name: str, link: Link, *, flush: Callable[[Link], None], give_back: Callable[[Link], None]
+        self,
+        name: str,
+        link: Link,
+        *,
+        flush: Callable[[Link], None],
+        give_back: Callable[[Link], None],
+        overwrites: bool = True,
     ) -> None:
         self._name = name
         self._link = link
         self._flush_all = flush
         self._give_back = give_back
+        self._overwrites = overwrites
         export = link.export
         self._size = export.size
         self._block = export.min_block
@@ -74,7 +81,7 @@ class NbdConnection:
         end = offset + len(data)
         first, last = self._whole_blocks(offset, end)
         if last - first == len(data):
-            self._try("write", offset, lambda: self._link.write(lambda session: session.write(offset, data)))
+            self._try("write", offset, lambda: self._send(offset, data))
             return
         blocks = memoryview(bytearray(last - first))
         if first < offset:
@@ -84,6 +91,20 @@ class NbdConnection:
             self._read_piece(first + tail, blocks[tail:])
         blocks[offset - first : end - first] = data
         self._write_piece(first, blocks)
+
+    def _send(self, offset: int, data: memoryview) -> None:
+        """Write whole blocks.
+
+        QEMU refuses (EIO) to write a compressed cluster over an allocated one, which is what a resumed copy does with
+        up to 64 MiB. Zeroing frees the clusters. Dying in between loses nothing: the journal knows of neither.
+        """
+        try:
+            self._link.write(lambda session: session.write(offset, data))
+        except ServerRefused as error:
+            if self._overwrites or error.code != errno.EIO:
+                raise
+            self._link.write(_zeroing(offset, len(data)))
+            self._link.write(lambda session: session.write(offset, data))
 
     def _zero_piece(self, start: int, end: int) -> None:
         if self._reads_zero(start, end):
@@ -113,7 +134,7 @@ class NbdConnection:
     def _whole_blocks(self, start: int, end: int) -> tuple[int, int]:
         first = start // self._block * self._block
         last = -(-end // self._block) * self._block
-        # An export may end within a block although the protocol forbids it: qemu-nbd over its compress filter does.
+        # An export may end within a block, although the protocol says that it should not.
         return first, min(last, self._size) if end <= self._size else end
 
     def _try(self, action: str, offset: int, request: Callable[[], _T]) -> _T:

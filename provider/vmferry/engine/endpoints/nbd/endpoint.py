@@ -21,8 +21,9 @@ _CONNECTIONS = 16
 class NbdEndpoint:
     """All connections to one export. Breaks are survived; see `link` for what a flush then means."""
 
-    def __init__(self, reach: Reach, *, identity: str = "") -> None:
+    def __init__(self, reach: Reach, *, overwrites: bool = True) -> None:
         self._reach = reach
+        self._overwrites = overwrites
         self._links: list[Link] = []
         self._lent: set[Link] = set()
         self._lock = threading.Lock()
@@ -34,7 +35,7 @@ class NbdEndpoint:
                 raise TargetInUse(f"{self.name}: the server exports it read-only", fix="start the server writable")
             self.size = export.size
             self.max_connections = _CONNECTIONS if export.can(CAN_MULTI_CONN) else 1
-            self.identity = identity or f"{self.name} size={self.size}"
+            self.identity = f"{self.name} size={self.size}"
             self._reads_zero: bool | None = None if reach.writable else False
         except BaseException:
             self.close()
@@ -99,7 +100,7 @@ class NbdEndpoint:
             link.close()
 
     def _lend(self, link: Link) -> NbdConnection:
-        return NbdConnection(self.name, link, flush=self.flush, give_back=self.give_back)
+        return NbdConnection(self.name, link, flush=self.flush, give_back=self.give_back, overwrites=self._overwrites)
 
     def _add_link(self) -> Link:
         link = Link(self._reach)
