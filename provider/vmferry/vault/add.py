@@ -159,10 +159,10 @@ def _pump(point: OpenPoint, disk: str, source: Endpoint, way: _Way, links: tuple
 
 def new_image(path: Path, backing: str | None) -> EndpointSpec:
     """Say how a backup's qcow2 is made."""
-    options: dict[str, object] = {"create": "qcow2", "compress": True}
+    create: dict[str, object] = {"compress": True}
     if backing is not None:
-        options.update(backing="trust", backing_file=backing)
-    return EndpointSpec("image", str(path), "qcow2", options)
+        create.update(backing_file=backing, backing_format="qcow2")
+    return EndpointSpec("image", str(path), "qcow2", {"create": create, "backing": "trust"})
 
 
 def _decide(point: OpenPoint, disk: str, source: Endpoint, changes: Changes) -> _Way:

@@ -38,7 +38,8 @@ def begin_point(
 ) -> OpenPoint:
     """Begin a backup whose disks are added in steps, by any process.
 
-    May be called again: the owner gets the same point. Raises `VaultBusy` when somebody else writes a backup of this VM.
+    May be called again: the owner gets the same point. Raises `VaultBusy` when somebody else writes a backup
+    of this VM.
     """
     asked = _asked(vault, vm, disks, owner, Keeping.STEPS, incremental, vm_id, site, now)
     with writing(asked.dir.parent, Hold.EXCLUSIVE, f"beginning a backup for {owner}", vm=vm):

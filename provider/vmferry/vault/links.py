@@ -32,7 +32,7 @@ def check_links(links: Sequence[Link]) -> Iterator[Fault]:
     below: Link | None = None
     for link in links:
         yield from check_layer(link)
-        yield from _check_standing(link, below)
+        yield from check_standing(link, below)
         below = link
 
 
@@ -72,7 +72,8 @@ def require_links(links: Sequence[Link], vm: str) -> None:
         )
 
 
-def _check_standing(link: Link, below: Link | None) -> Iterator[Fault]:
+def check_standing(link: Link, below: Link | None) -> Iterator[Fault]:
+    """Look whether a layer still stands on the one below."""
     disk = link.disk
     if below is None:
         return

@@ -47,7 +47,7 @@ class Holder:
 @contextmanager
 def locked(path: Path, hold: Hold, what: str, *, vm: str) -> Iterator[None]:
     """Hold a lock or raise `VaultBusy`, at once, naming the holder."""
-    with _taken(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640), hold, path, vm, what):
+    with _taken(_open(path), hold, path, vm, what):
         yield
 
 
@@ -55,7 +55,7 @@ def locked(path: Path, hold: Hold, what: str, *, vm: str) -> Iterator[None]:
 def reading(vm_dir: Path, what: str) -> Iterator[None]:
     """Keep prune from taking files away while we read; without a lock where the file system cannot be written."""
     try:
-        fd = os.open(vm_dir / READERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = _open(vm_dir / READERS)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
@@ -103,6 +103,18 @@ def read_holder(path: Path) -> Holder | None:
         return None
 
 
+def clear_empty(vm_dir: Path) -> None:
+    """Remove a VM's directory that holds nothing but locks; the caller holds the writers' lock."""
+    if {path.name for path in vm_dir.iterdir()} <= {WRITERS, READERS}:
+        for name in (READERS, WRITERS):
+            (vm_dir / name).unlink(missing_ok=True)
+        vm_dir.rmdir()
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
 @contextmanager
 def _taken(fd: int, hold: Hold, path: Path, vm: str, what: str) -> Iterator[None]:
     try:
@@ -124,6 +136,9 @@ def _take(fd: int, hold: Hold, path: Path, vm: str) -> None:
         raise VaultBusy(
             f"VM {vm!r} is busy: {holder or 'somebody else has its lock'}", fix="wait until it ends, then try again"
         ) from None
+    if not path.exists() or os.fstat(fd).st_ino != path.stat().st_ino:
+        # `clear_empty` took the file away between our open and our lock.
+        raise VaultBusy(f"VM {vm!r} was busy a moment ago", fix="try again")
 
 
 def _sign(fd: int, what: str) -> None:

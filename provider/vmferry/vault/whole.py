@@ -13,15 +13,15 @@ from typing import Any
 
 from vmferry.engine.endpoint import EndpointSpec
 from vmferry.engine.endpoints import NO_SECRETS
-from vmferry.engine.errors import JournalMismatch, SourceChanged
+from vmferry.engine.errors import BadInput, JournalMismatch, SourceChanged
 from vmferry.vault.add import NO_CHANGES, PLAIN_PACE, Changes, Pace, add_disk_locked
 from vmferry.vault.backup import Backup, Consistency, DiskInfo
 from vmferry.vault.begin import asked_point, begin_locked
 from vmferry.vault.layout import Vault
-from vmferry.vault.lock import Hold, writing
+from vmferry.vault.lock import Hold, clear_empty, writing
 from vmferry.vault.openpoint import OpenPoint
 from vmferry.vault.publish import publish_locked
-from vmferry.vault.quarantine import set_aside
+from vmferry.vault.quarantine import destroy, set_aside
 
 _DISKS_AT_ONCE = 4
 
@@ -61,16 +61,21 @@ def add_point(
     """
     with _begun(vault, order) as point:
         on_begin(point)
+        interrupted = any(point.begun(disk.info.name) for disk in point.disks)
         try:
             _add_all(point, order, pace, secrets)
         except (SourceChanged, JournalMismatch):
             # The sources are other ones now than when it was interrupted: what it has is of no use.
-            if not _was_interrupted(point):
+            if not interrupted:
                 raise
             set_aside(point.dir)
             point = begin_locked(_asked(vault, order))
             on_begin(point)
             _add_all(point, order, pace, secrets)
+        except BadInput:
+            if not interrupted:
+                _leave_no_trace(point)
+            raise
         return publish_locked(point, consistency=order.consistency, hardware=order.hardware, ovf=order.ovf)
 
 
@@ -101,7 +106,7 @@ def _add_all(point: OpenPoint, order: Order, pace: Callable[[str], Pace], secret
         return
     with ThreadPoolExecutor(min(_DISKS_AT_ONCE, len(order.sources))) as pool:
         waiting = [pool.submit(add, disk) for disk in order.sources]
-        done, pending = wait(waiting, return_when=FIRST_EXCEPTION)
+        _, pending = wait(waiting, return_when=FIRST_EXCEPTION)
         for future in pending:
             future.cancel()
         for future in waiting:
@@ -109,5 +114,6 @@ def _add_all(point: OpenPoint, order: Order, pace: Callable[[str], Pace], secret
                 future.result()
 
 
-def _was_interrupted(point: OpenPoint) -> bool:
-    return any(point.begun(disk.info.name) for disk in point.disks)
+def _leave_no_trace(point: OpenPoint) -> None:
+    destroy(set_aside(point.dir))
+    clear_empty(point.dir.parent)
