@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly LOG=build/setup.log
+readonly LAST=build/setup.last # what the last command printed
 readonly VENV=.venv
 readonly STAMP=$VENV/vmferry-setup.stamp
 # The machine's own certificates, so that set-up also works behind a company's proxy.
@@ -13,31 +14,35 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 DEBIAN_FRONTEND=noninteractive
 
 say() { echo "setup: $*" | tee -a "$LOG"; }
 
+# Says what failed, after the end of what the last command printed.
 die() {
+  [ ! -s "$LAST" ] || tail -n 15 "$LAST" | sed 's/^/  | /' >&2
   echo "setup: FAILED: $*" | tee -a "$LOG" >&2
   exit 1
 }
 
-# Quiet when it goes well; the end of the log when not. Descriptor 9 is our lock: no service that apt starts may keep it.
+# Quiet; the log has it all. Descriptor 9 is our lock: no service that apt starts may keep it.
 run() {
+  local result=0
   echo "+ $*" >>"$LOG"
-  "$@" >>"$LOG" 2>&1 9>&- </dev/null && return
-  tail -n 25 "$LOG" | sed 's/^/  | /' >&2
-  return 1
+  "$@" >"$LAST" 2>&1 9>&- </dev/null || result=$?
+  cat "$LAST" >>"$LOG"
+  return "$result"
 }
 
 # A mirror that is just being updated or a line that drops: the same again mostly works.
 run_three_times() {
-  local try
-  for try in 1 2 3; do
+  local pause
+  for pause in 5 10; do
     if run "$@"; then return; fi
-    if [ "$try" -lt 3 ]; then
-      say "try $try failed, the same again in $((try * 5)) s"
-      sleep $((try * 5))
-    fi
+    say "$(tail -n 1 "$LAST"); the same again in $pause s"
+    sleep "$pause"
   done
-  return 1
+  run "$@"
 }
+
+# sudo asks for the password here, where it can be seen, if it has to.
+can_be_root() { [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || sudo -v; }; }; }
 
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo --preserve-env=DEBIAN_FRONTEND "$@"; fi
@@ -52,20 +57,19 @@ missing_packages() {
   done
 }
 
-apt_get() {
-  run_three_times as_root apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" \
-    || die "apt-get $*; see $LOG"
-}
+apt_get() { run_three_times as_root apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@"; }
+
+# One broken source of many is no reason to stop: the packages we need may come from another.
+update_lists() { apt_get update || say "apt-get update failed; going on with the package lists there are"; }
 
 install_packages() {
   local missing
   mapfile -t missing < <(missing_packages "$@")
   [ "${#missing[@]}" -gt 0 ] || return 0
-  [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null \
-    || die "neither root nor sudo; ask an admin for: apt-get install ${missing[*]}"
+  can_be_root || die "neither root nor sudo; ask an admin for: apt-get install ${missing[*]}"
   say "apt packages: ${missing[*]}"
-  apt_get update
-  apt_get install --no-install-recommends "${missing[@]}"
+  update_lists
+  apt_get install --no-install-recommends "${missing[@]}" || die "apt-get install ${missing[*]}; see $LOG"
 }
 
 is_good_python() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
@@ -84,7 +88,7 @@ find_python() {
 # Ubuntu 22.04 has Python 3.10 as python3, and 3.11 beside it.
 install_python() {
   find_python >/dev/null && return
-  apt_get update
+  update_lists
   [ -n "$(apt-cache madison python3.11 2>/dev/null)" ] \
     || die "no Python 3.11 or later with venv on this machine, and apt has none; install one and run this again"
   install_packages python3.11 python3.11-venv python3.11-dev
@@ -141,6 +145,7 @@ main() {
   mkdir -p build
   exec 9>build/setup.lock
   flock 9 # two makes at once: the second waits and finds all done
+  : >"$LAST"
   command -v dpkg-query >/dev/null || die "this is no Debian or Ubuntu; see scripts/packages.apt for what is needed"
   local packages
   mapfile -t packages < <(listed_packages)
