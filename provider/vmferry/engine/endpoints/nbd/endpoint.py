@@ -12,10 +12,11 @@ from vmferry.engine.endpoints.nbd.connection import NbdConnection
 from vmferry.engine.endpoints.nbd.link import Link, Reach
 from vmferry.engine.endpoints.nbd.protocol import CAN_MULTI_CONN, READ_ONLY
 from vmferry.engine.endpoints.nbd.session import ServerRefused
-from vmferry.engine.errors import TargetInUse, TargetLost
+from vmferry.engine.errors import SourceLost, TargetInUse, TargetLost
 from vmferry.engine.extents import Extent
 
 _CONNECTIONS = 16
+_EXTRA_HANDSHAKE_S = 5.0
 
 
 class NbdEndpoint:
@@ -64,12 +65,22 @@ class NbdEndpoint:
         return ranges.at_depth(self._main, self.size, depth)
 
     def connect(self) -> NbdConnection:
-        """Give the connection that is open already, or one more."""
+        """Give the connection that is open already, or one more.
+
+        A server takes as many clients as it was started for and lets the next one wait without a word. Then a
+        connection is shared: slower, and right.
+        """
         with self._lock:
             if self._main not in self._lent:
                 self._lent.add(self._main)
                 return self._lend(self._main)
-        return self._lend(self._add_link())
+            if len(self._links) >= self.max_connections:
+                return self._lend(self._main)
+        try:
+            return self._lend(self._add_link(_EXTRA_HANDSHAKE_S))
+        except (SourceLost, TargetLost):
+            self.max_connections = len(self._links)
+            return self._lend(self._main)
 
     def give_back(self, link: Link) -> None:
         """Take a connection back; extents still use the first one."""
@@ -102,9 +113,9 @@ class NbdEndpoint:
     def _lend(self, link: Link) -> NbdConnection:
         return NbdConnection(self.name, link, flush=self.flush, give_back=self.give_back, overwrites=self._overwrites)
 
-    def _add_link(self) -> Link:
+    def _add_link(self, handshake_timeout_s: float | None = None) -> Link:
         link = Link(self._reach)
-        link.open()
+        link.open(handshake_timeout_s)
         with self._lock:
             self._links.append(link)
         return link

@@ -83,11 +83,11 @@ class Link:
         with self._lock:
             return self._live().export
 
-    def open(self) -> None:
+    def open(self, handshake_timeout_s: float | None = None) -> None:
         """Connect once, without patience: at the start a server that is not there is rather a wrong address."""
         with self._lock:
             try:
-                self._session = self._dial()
+                self._session = self._dial(handshake_timeout_s)
             except SessionBroken as broken:
                 kind = TargetLost if self._reach.writable else SourceLost
                 words = self._reach.why() or str(broken)
@@ -167,9 +167,9 @@ class Link:
                 return
         raise self._reach.lost(broken) from broken
 
-    def _dial(self) -> Session:
+    def _dial(self, handshake_timeout_s: float | None = None) -> Session:
         reach = self._reach
-        session = Session(reach.address, reach.contexts, reach.timeout_s)
+        session = Session(reach.address, reach.contexts, reach.timeout_s, handshake_timeout_s)
         if reach.size is None:
             reach.size = session.export.size
         elif reach.size != session.export.size:

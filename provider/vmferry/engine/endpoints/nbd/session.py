@@ -32,15 +32,19 @@ class ServerRefused(Exception):
 class Session:
     """What one socket can do. `SessionBroken` means that the socket is of no use any more."""
 
-    def __init__(self, address: NbdAddress, contexts: Sequence[str], timeout_s: float) -> None:
+    def __init__(
+        self, address: NbdAddress, contexts: Sequence[str], timeout_s: float, handshake_timeout_s: float | None = None
+    ) -> None:
         try:
-            stream = address.dial(timeout_s)
+            stream = address.dial(handshake_timeout_s or timeout_s)
         except OSError as error:
             raise SessionBroken(f"cannot connect: {error.strerror or error}") from error
         try:
             self._stream, self.export = negotiate(stream, address, contexts)
             self._secure = isinstance(self._stream, ssl.SSLSocket)
-            if not self._secure:
+            if self._secure:
+                self._stream.settimeout(timeout_s)
+            else:
                 self._let_the_kernel_time_out(timeout_s)
         except BaseException:
             stream.close()
