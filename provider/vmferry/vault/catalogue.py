@@ -98,7 +98,7 @@ class Shelf:
         """Look one up by ``latest``, its id, or the beginning of its id or of its time."""
         if wanted == "latest":
             if not self.entries:
-                raise NoSuchBackup(f"VM {self.vm!r} has no backup", fix="vmferry vault add makes one")
+                raise NoSuchBackup(f"VM {self.vm!r} has no backup", fix="vmferry.vault.adding makes one")
             return self.entries[-1]
         stem = self.dir.name + "_"
         found = [entry for entry in self.entries if entry.id == wanted] or [

@@ -13,12 +13,12 @@ from vmferry.engine.errors import Cancelled
 from vmferry.engine.extents import Extent, merged
 from vmferry.engine.proof import ProofGroup, compute_root
 from vmferry.engine.units import GROUP_BYTES, LEAF_BYTES
-from vmferry.vault.add import PLAIN_PACE, Pace
+from vmferry.vault.adding import PLAIN_PACE, Pace
 from vmferry.vault.catalogue import read_shelf
 from vmferry.vault.images import open_backup_disk
 from vmferry.vault.layout import Vault
 from vmferry.vault.lock import reading
-from vmferry.vault.restore import check_root, find_chain
+from vmferry.vault.restoring import check_root, find_chain
 
 _ZERO_LEAF = bytes(LEAF_BYTES)
 _ZERO_GROUP = bytes(GROUP_BYTES)

@@ -14,13 +14,13 @@ from typing import Any
 from vmferry.engine.endpoint import EndpointSpec
 from vmferry.engine.endpoints import NO_SECRETS
 from vmferry.engine.errors import BadInput, JournalMismatch, SourceChanged
-from vmferry.vault.add import NO_CHANGES, PLAIN_PACE, Changes, Pace, add_disk_locked
+from vmferry.vault.adding import NO_CHANGES, PLAIN_PACE, Changes, Pace, add_disk_locked
 from vmferry.vault.backup import Backup, Consistency, DiskInfo
-from vmferry.vault.begin import asked_point, begin_locked
+from vmferry.vault.beginning import asked_point, begin_locked
 from vmferry.vault.layout import Vault
 from vmferry.vault.lock import Hold, clear_empty, writing
 from vmferry.vault.openpoint import OpenPoint
-from vmferry.vault.publish import publish_locked
+from vmferry.vault.publishing import publish_locked
 from vmferry.vault.quarantine import destroy, set_aside
 
 _DISKS_AT_ONCE = 4

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vmferry.vault.verify.modes import VerifyMode
+from vmferry.vault.verification.modes import VerifyMode
 
 
 class Verdict(enum.Enum):

@@ -16,11 +16,11 @@ from vmferry.vault.layout import Vault
 from vmferry.vault.links import Fault, check_file, check_layer, check_standing
 from vmferry.vault.lock import reading
 from vmferry.vault.records import check_hold, check_record, write_record
-from vmferry.vault.verify.content import BadLeaves, check_content, recompute_root
-from vmferry.vault.verify.files import check_files
-from vmferry.vault.verify.modes import DEFAULT_MODES, VerifyMode
-from vmferry.vault.verify.report import BackupReport, Finding, Report, Verdict
-from vmferry.vault.verify.structure import check_structure
+from vmferry.vault.verification.content import BadLeaves, check_content, recompute_root
+from vmferry.vault.verification.files import check_files
+from vmferry.vault.verification.modes import DEFAULT_MODES, VerifyMode
+from vmferry.vault.verification.report import BackupReport, Finding, Report, Verdict
+from vmferry.vault.verification.structure import check_structure
 
 _MOST_FINDINGS = 100
 """Of one disk: enough to see how bad it is."""

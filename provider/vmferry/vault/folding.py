@@ -26,7 +26,7 @@ from vmferry.engine.pump import CopyOptions, CopyResult, copy
 from vmferry.engine.pump.passes import journal_header
 from vmferry.engine.units import GROUP_BYTES, LEAF_BYTES
 from vmferry.vault import sealed
-from vmferry.vault.add import Pace, new_image
+from vmferry.vault.adding import Pace, new_image
 from vmferry.vault.backup import Backup, BackupDisk, Method, Mode, StoredFile
 from vmferry.vault.catalogue import Entry, Link, Shelf
 from vmferry.vault.digest import store
@@ -34,10 +34,10 @@ from vmferry.vault.guide import build_checksums
 from vmferry.vault.images import open_backup_disk, proof_paths
 from vmferry.vault.layout import CHECKSUMS, NEXT, POINT_NEXT, WORK
 from vmferry.vault.names import encode_name
-from vmferry.vault.publish import stored_file
+from vmferry.vault.publishing import stored_file
 from vmferry.vault.retention import Rewrite
 from vmferry.vault.swap import clear_fold
-from vmferry.vault.verify.content import check_content, recompute_root
+from vmferry.vault.verification.content import check_content, recompute_root
 
 CHANGED = "changed"
 

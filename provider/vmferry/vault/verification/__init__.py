@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from vmferry.vault.verify.modes import DEFAULT_MODES, VerifyMode
-from vmferry.vault.verify.report import BackupReport, Finding, Report, Verdict
-from vmferry.vault.verify.run import verify
+from vmferry.vault.verification.modes import DEFAULT_MODES, VerifyMode
+from vmferry.vault.verification.report import BackupReport, Finding, Report, Verdict
+from vmferry.vault.verification.run import verify
 
 __all__ = ["DEFAULT_MODES", "BackupReport", "Finding", "Report", "Verdict", "VerifyMode", "verify"]

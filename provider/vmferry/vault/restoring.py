@@ -21,7 +21,7 @@ from vmferry.engine.errors import ProofMismatch
 from vmferry.engine.journal import Journal
 from vmferry.engine.pump import CopyOptions, CopyResult, copy
 from vmferry.engine.pump.passes import journal_header
-from vmferry.vault.add import PLAIN_PACE, Pace
+from vmferry.vault.adding import PLAIN_PACE, Pace
 from vmferry.vault.backup import Backup
 from vmferry.vault.catalogue import Link, Shelf, read_shelf
 from vmferry.vault.images import open_backup_disk

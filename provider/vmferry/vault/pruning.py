@@ -12,10 +12,10 @@ from typing import Any
 from vmferry.engine.errors import BadInput, JournalMismatch
 from vmferry.engine.proof import ProofFile
 from vmferry.engine.proof.digests import count_bits
-from vmferry.vault.add import PLAIN_PACE, Pace
+from vmferry.vault.adding import PLAIN_PACE, Pace
 from vmferry.vault.backup import Backup
 from vmferry.vault.catalogue import Link, Shelf, read_shelf, require_known
-from vmferry.vault.fold import fold
+from vmferry.vault.folding import fold
 from vmferry.vault.layout import Vault
 from vmferry.vault.links import check_file, check_layer, check_standing
 from vmferry.vault.lock import Hold, swapping, writing
@@ -98,7 +98,7 @@ def prune(
     at_once: bool = False,
     pace: Pace = PLAIN_PACE,
 ) -> Pruned:
-    """Let backups of one VM go. May be cut off anywhere and called again: every backup that stays is whole at any moment.
+    """Let backups of one VM go. May be cut off anywhere and called again: what stays is whole at any moment.
 
     What goes waits in the quarantine, unless `at_once`; what has waited long enough is removed for good.
     """
