@@ -27,7 +27,7 @@ def fsck_command(out: Output, disk_path: Path, policy: str, format_name: str | N
 
     found = check_disk(disk_path, policy=policy, format=format_name)
     rows = [(one.where, one.type, one.verdict.value, one.meaning) for one in found.items]
-    lines = [f"{disk_path}: {found.verdict.value} (partition table: {found.table.kind.value})"]
+    lines = [f"{disk_path}: {found.verdict.value} (partition table: {found.table.kind})"]
     lines += [f"  {line}" for line in table(("WHERE", "TYPE", "VERDICT", "WHY"), rows)] if rows else []
     lines += [f"  {problem}" for problem in found.table.problems]
     lines += [f"  note: {note}" for note in found.notes]
