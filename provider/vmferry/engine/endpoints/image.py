@@ -33,10 +33,10 @@ class ImageEndpoint:
         address = NbdAddress(label, "", socket_path=server.socket_path)
         reach = Reach(address, writable=target is not None, timeout_s=600, reconnect_s=0, why=server.last_words)
         self.identity = _read_identity(spec, writable=target is not None)
-        self._nbd = NbdEndpoint(reach, overwrites=not (target and target.compress))
+        self._nbd = NbdEndpoint(reach, identity=self.identity, overwrites=not (target and target.compress))
         self.size = target.size_bytes if target and target.compress else self._nbd.size
         self.max_connections = self._nbd.max_connections
-        self.reads_zero = target.fresh if target else False
+        self.reads_zero = self._nbd.reads_zero or bool(target and target.fresh)
 
     def extents(self, since: str | None = None) -> Iterator[Extent]:
         """Stream data and zero ranges; `since` is the persistent bitmap named in the spec's option `bitmap`."""

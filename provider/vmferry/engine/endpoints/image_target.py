@@ -37,7 +37,7 @@ class ImageTarget:
     compress: bool
     """Writes go through the compress filter."""
     fresh: bool
-    """Just made, and nothing below it: reads as zeros."""
+    """Just made, and nothing below it: reads as zeros, although not every format says so."""
 
     def finish(self) -> None:
         """Undo what the compress filter needed; may be called twice."""

@@ -16,11 +16,13 @@ def open_nbd(spec: EndpointSpec, *, writable: bool) -> NbdEndpoint:
     """Open an export.
 
     Options: tls_ca, tls_cert, tls_key, tls_hostname; timeout_s (no answer: the connection is broken, default 60);
-    reconnect_s (how long to try to come back, default 60).
+    reconnect_s (how long to try to come back, default 60); identity (what says that these are the same bytes, where
+    the address is another one at every try, as with a forwarded socket).
     """
-    address = parse_address(spec.address, spec.options)
-    timeout_s = float(spec.options.get("timeout_s", 60))
-    return NbdEndpoint(Reach(address, writable, timeout_s, float(spec.options.get("reconnect_s", 60))))
+    options = spec.options
+    address = parse_address(spec.address, options)
+    reach = Reach(address, writable, float(options.get("timeout_s", 60)), float(options.get("reconnect_s", 60)))
+    return NbdEndpoint(reach, identity=str(options.get("identity", "")))
 
 
 def open_nbd_target(spec: EndpointSpec, size_bytes: int) -> NbdEndpoint:

@@ -22,7 +22,7 @@ _EXTRA_HANDSHAKE_S = 5.0
 class NbdEndpoint:
     """All connections to one export. Breaks are survived; see `link` for what a flush then means."""
 
-    def __init__(self, reach: Reach, *, overwrites: bool = True) -> None:
+    def __init__(self, reach: Reach, *, identity: str = "", overwrites: bool = True) -> None:
         self._reach = reach
         self._overwrites = overwrites
         self._links: list[Link] = []
@@ -36,8 +36,8 @@ class NbdEndpoint:
                 raise TargetInUse(f"{self.name}: the server exports it read-only", fix="start the server writable")
             self.size = export.size
             self.max_connections = _CONNECTIONS if export.can(CAN_MULTI_CONN) else 1
-            self.identity = f"{self.name} size={self.size}"
-            self._reads_zero: bool | None = None if reach.writable else False
+            self.identity = identity or f"{self.name} size={self.size}"
+            self.reads_zero = reach.writable and all(extent.zero for extent in self.extents())
         except BaseException:
             self.close()
             raise
@@ -46,13 +46,6 @@ class NbdEndpoint:
     def name(self) -> str:
         """The address."""
         return self._reach.address.label
-
-    @property
-    def reads_zero(self) -> bool:
-        """True when, at the first time of asking, the server said that all of the export reads as zeros."""
-        if self._reads_zero is None:
-            self._reads_zero = not any(not extent.zero for extent in self.extents())
-        return self._reads_zero
 
     def extents(self, since: str | None = None) -> Iterator[Extent]:
         """Stream data and zero ranges, or what the dirty bitmap `since` has."""
@@ -88,10 +81,11 @@ class NbdEndpoint:
             self._lent.discard(link)
             if link is self._main or link not in self._links:
                 return
-            self._links.remove(link)
         with contextlib.suppress(ServerRefused, TargetLost):
-            link.flush(always=False)  # what this one wrote; a failure shows at the endpoint's next flush
+            link.flush(always=False)  # nobody else would; a failure shows at the endpoint's next flush
         link.close()
+        with self._lock:
+            self._links.remove(link)
 
     def flush(self, asking: Link) -> None:
         """Flush over every link that wrote."""
