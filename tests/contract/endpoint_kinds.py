@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of endpoint that the contract is held against. A new kind is one class and one line in `KINDS`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from lab.nbd import NbdServer, serve
+from lab.pki import create_certificate
+
+from vmferry.engine.endpoint import EndpointSpec
+
+
+class Place(Protocol):
+    """Somewhere bytes can be. Everything it starts is pushed on the stack that it was made with."""
+
+    def stock(self, raw: Path) -> EndpointSpec:
+        """Put the bytes of a raw image there, holes as holes; return how to open it."""
+
+    def clear(self, size_bytes: int) -> EndpointSpec:
+        """Make room for a disk of this size, as before a first copy; return how to open it as a target."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of the suite."""
+
+    id: str
+    """Shown by pytest."""
+    make: Callable[[Path, ExitStack], Place]
+    """Makes a place in a folder."""
+    writable: bool = True
+    """False: only the reading half of the contract is checked, and `clear` is never called."""
+    knows_holes: bool = True
+    """False: everything is data."""
+
+
+class FilePlace:
+    """A regular file."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._path = folder / "disk.raw"
+
+    def stock(self, raw: Path) -> EndpointSpec:
+        copy_sparse(raw, self._path)
+        return EndpointSpec("file", str(self._path))
+
+    def clear(self, size_bytes: int) -> EndpointSpec:
+        self._path.unlink(missing_ok=True)
+        return EndpointSpec("file", str(self._path))
+
+
+class DevicePlace:
+    """A loop device."""
+
+    def __init__(self, folder: Path, stack: ExitStack, sector_bytes: int) -> None:
+        self._path, self._stack, self._sector_bytes = folder / "behind-loop", stack, sector_bytes
+        self._device = ""
+
+    def stock(self, raw: Path) -> EndpointSpec:
+        copy_sparse(raw, self._path)
+        return self._attach()
+
+    def clear(self, size_bytes: int) -> EndpointSpec:
+        make_hole(self._path, size_bytes)
+        return self._attach()
+
+    def _attach(self) -> EndpointSpec:
+        return EndpointSpec("file", self._stack.enter_context(loop_device(self._path, self._sector_bytes)))
+
+
+class NbdPlace:
+    """A raw file behind qemu-nbd."""
+
+    def __init__(self, folder: Path, stack: ExitStack, settings: Mapping[str, Any]) -> None:
+        self._path, self._stack = folder / "served.raw", stack
+        self._settings = dict(settings)
+        if self._settings.pop("unix", False):
+            self._settings["socket_path"] = folder / "nbd.sock"
+        if self._settings.pop("tls", False):
+            self._settings["tls"] = create_certificate(folder / "pki")
+
+    def stock(self, raw: Path) -> EndpointSpec:
+        copy_sparse(raw, self._path)
+        return self._serve().spec()
+
+    def clear(self, size_bytes: int) -> EndpointSpec:
+        make_hole(self._path, size_bytes)
+        return self._serve().spec()
+
+    def _serve(self) -> NbdServer:
+        return self._stack.enter_context(serve(self._path, **self._settings))
+
+
+class ImagePlace:
+    """An image behind a private qemu-nbd."""
+
+    def __init__(self, folder: Path, stack: ExitStack, image_format: str, create: Mapping[str, Any]) -> None:
+        self._path = folder / f"disk.{image_format}"
+        self._spec = EndpointSpec("image", str(self._path), image_format, {"create": dict(create)})
+
+    def stock(self, raw: Path) -> EndpointSpec:
+        compressed = {"-c": None} if self._spec.options["create"].get("compress") else {}
+        size_kept = ["-o", "force_size=on"] if self._spec.format == "vpc" else []
+        run("qemu-img", "convert", "-f", "raw", "-O", self._spec.format, *compressed, *size_kept, raw, self._path)
+        return self._spec
+
+    def clear(self, size_bytes: int) -> EndpointSpec:
+        self._path.unlink(missing_ok=True)
+        return self._spec
+
+
+def image(image_format: str, **create: Any) -> Callable[[Path, ExitStack], Place]:
+    return partial(ImagePlace, image_format=image_format, create=create)
+
+
+def nbd(**settings: Any) -> Callable[[Path, ExitStack], Place]:
+    return partial(NbdPlace, settings=settings)
+
+
+KINDS = (
+    Kind("file", FilePlace),
+    Kind("device-512", partial(DevicePlace, sector_bytes=512), knows_holes=False),
+    Kind("device-4096", partial(DevicePlace, sector_bytes=4096), knows_holes=False),
+    Kind("nbd-unix", nbd(unix=True)),
+    Kind("nbd-tcp-one-client", nbd(shared=1)),
+    Kind("nbd-tls", nbd(tls=True)),
+    Kind("image-qcow2", image("qcow2")),
+    Kind("image-qcow2-compressed", image("qcow2", compress=True)),
+    Kind("image-raw", image("raw")),
+    Kind("image-vmdk", image("vmdk")),
+    Kind("image-vpc", image("vpc")),
+)
+
+
+@contextmanager
+def loop_device(backing: Path, sector_bytes: int = 512) -> Iterator[str]:
+    """Attach a file as a block device."""
+    device = run("losetup", "--find", "--show", f"--sector-size={sector_bytes}", backing)
+    try:
+        yield device
+    finally:
+        run("losetup", "--detach", device)
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    run("cp", "--sparse=always", source, target)
+
+
+def make_hole(path: Path, size_bytes: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size_bytes)
+
+
+def run(*command: object) -> str:
+    """Run a program that has to succeed."""
+    words = [str(word) for word in command]
+    assert shutil.which(words[0]), f"{words[0]} is not installed"
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words}: {done.stderr}"
+    return done.stdout.strip()
