@@ -28,7 +28,7 @@ class Checker:
     repair: tuple[tuple[str, ...], ...] = ()
     """Commands that mend, gentlest first; after each that ran, `check` decides. Empty: we do not mend it."""
     no_repair: str = ""
-    """Why we do not, and what a person can do."""
+    """What a person can do where we do not mend it, or could not."""
     telling: Mapping[str, tuple[Verdict, str]] = field(default_factory=dict)
     """Words in the output that say more than the exit code -> verdict and meaning."""
 
@@ -85,6 +85,7 @@ CHECKERS: Mapping[str, Checker] = {
             1: (Verdict.DAMAGED, "ntfsfix found errors that it could not mend"),
         },
         repair=(("ntfsfix",),),
+        no_repair="let Windows check it (chkdsk /f), or restore it from a backup",
     ),
     "vfat": Checker(
         "dosfstools",

@@ -2,7 +2,7 @@
 """A loop device over a range of a file or device, straight through the kernel's calls.
 
 `losetup` has no option for LO_FLAGS_AUTOCLEAR, and that flag is what makes the kernel take the device back when the
-last one who has it open is gone, even by kill -9. Set in the same call that binds the file there is no moment without it.
+last one who has it open is gone, even by kill -9. It is set in the same call that binds the file: no moment without it.
 """
 
 from __future__ import annotations
