@@ -22,7 +22,7 @@ from typing import Any
 import jinja2
 
 from vmferry.policy.errors import BrokenTemplate, ForeignFile, PolicyError
-from vmferry.policy.literal import as_python, require_source
+from vmferry.policy.literal import PythonSource, as_python, require_source
 from vmferry.policy.shards import Shard, cut_shards
 from vmferry.policy.vm import VmPolicy
 
@@ -107,7 +107,7 @@ def _compile_template(path: Path) -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["py"] = as_python
+    environment.filters["py"] = _quote
     try:
         return environment.from_string(path.read_text(encoding="utf-8"))
     except OSError as failure:
@@ -117,10 +117,16 @@ def _compile_template(path: Path) -> jinja2.Template:
         raise BrokenTemplate(message, fix="correct the template") from failure
 
 
+def _quote(value: Any) -> PythonSource:
+    if jinja2.is_undefined(value):
+        str(value)  # raises jinja2.UndefinedError, which names it
+    return as_python(value)
+
+
 def _render_shard(template: jinja2.Template, shard: Shard, values: dict[str, Any], path: Path) -> str:
     try:
         body = template.render(**values, site=shard.site, vms=[vm.to_json() for vm in shard.vms])
-    except jinja2.TemplateError as failure:
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as failure:
         raise BrokenTemplate(f"{path}: {failure}", fix="correct the template") from failure
     text = f"{_MARK}{_digest(body.encode())}\n{body}"
     try:

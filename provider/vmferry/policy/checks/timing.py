@@ -72,7 +72,8 @@ def check_timing(vm: VmPolicy, place: Place) -> Iterator[Finding]:
 @functools.lru_cache(maxsize=1024)
 def longest_gap(schedule: Schedule) -> timedelta | None:
     """Give the longest time between two runs of a quarter; None when it runs less than twice in it."""
-    runs = schedule.between(_LOOK_FROM, _LOOK_FROM + timedelta(days=_LOOK_DAYS))
+    days = _LOOK_DAYS if len(schedule.times) <= 24 else 8
+    runs = schedule.between(_LOOK_FROM, _LOOK_FROM + timedelta(days=days))
     return max((later - earlier for earlier, later in itertools.pairwise(runs)), default=None)
 
 
