@@ -23,8 +23,8 @@ proven before an old one goes). What is deleted waits in a quarantine, from whic
     vault,
     "prune",
     more=_MORE,
-    example="vmferry vault prune /backup web01 --keep-daily 7 --keep-weekly 4 --keep-monthly 3 --max-age-days 90 --plan\n"
-    "vmferry vault prune /backup web01 --keep-daily 7 --now",
+    example="vmferry vault prune /backup web01 --keep-daily 7 --keep-weekly 4 --keep-monthly 3 --max-age-days 90\n"
+    "vmferry vault prune /backup web01 --keep-daily 7 --plan",
 )
 @directory_argument
 @vm_argument
