@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lab.nbd import NbdServer, serve
-from lab.pki import create_certificate
+from lab.pki import Certificate, create_certificate
 
 from vmferry.engine.endpoint import EndpointSpec
 
@@ -85,7 +85,7 @@ class NbdPlace:
         if self._settings.pop("unix", False):
             self._settings["socket_path"] = folder / "nbd.sock"
         if self._settings.pop("tls", False):
-            self._settings["tls"] = create_certificate(folder / "pki")
+            self._settings["tls"] = _shared_certificate(folder.parent)
 
     def stock(self, raw: Path) -> EndpointSpec:
         copy_sparse(raw, self._path)
@@ -115,6 +115,13 @@ class ImagePlace:
     def clear(self, size_bytes: int) -> EndpointSpec:
         self._path.unlink(missing_ok=True)
         return self._spec
+
+
+def _shared_certificate(folder: Path) -> Certificate:
+    """Make one certificate for all tests of a worker: making keys takes longer than using them."""
+    pki = folder / "pki"
+    made = Certificate(pki / "ca.pem", pki / "cert.pem", pki / "key.pem")
+    return made if made.cert.exists() else create_certificate(pki)
 
 
 def image(image_format: str, **create: Any) -> Callable[[Path, ExitStack], Place]:
