@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ from vmferry.hosts.ssh_command import build_forward
 from vmferry.hosts.ssh_failure import last_line
 
 _LOOK_S = 0.02
+_SO_ACCEPTCON = 0x10000
 _numbers = itertools.count(1)
 
 
@@ -44,7 +44,7 @@ def _wait(client: SshClient, process: subprocess.Popen[bytes], local: Path, comp
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise _problem(client, Path(f"/proc/self/fd/{complaints}").read_text(errors="replace"))
-        if local.is_socket() and _accepts(local):
+        if _listens(local):
             return
         time.sleep(_LOOK_S)
     raise HostLost(f"{client.settings.destination} brought no socket in time", fix="see that the machine is well")
@@ -57,10 +57,12 @@ def _problem(client: SshClient, stderr: str) -> Exception:
     return client.explain(stderr)
 
 
-def _accepts(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
+def _listens(path: Path) -> bool:
+    """Tell whether somebody listens, without connecting: that would go through, and qemu-nbd counts its clients."""
+    with Path("/proc/net/unix").open(encoding="utf-8", errors="replace") as table:
+        return any(_is_listener(line.split(), str(path)) for line in table)
+
+
+def _is_listener(fields: list[str], path: str) -> bool:
+    """Read a line: Num RefCount Protocol Flags Type St Inode Path."""
+    return len(fields) == 8 and fields[7] == path and bool(int(fields[3], 16) & _SO_ACCEPTCON)

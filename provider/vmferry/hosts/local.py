@@ -53,19 +53,23 @@ class LocalHost:
             # A Ctrl-C at the terminal is for us, and we tell the job in our own time.
             start_new_session=True,
         )
-        status = _parse_begin(spec, *_talk(child, spec, secrets))
-        if status.state is JobState.RUNNING and status.pid == child.pid:
+        is_ours = False
+        try:
+            status = _parse_begin(spec, *_talk(child, spec, secrets))
+            is_ours = status.state is JobState.RUNNING and status.pid == child.pid
+        finally:
+            if not is_ours:
+                stop(child)
+        self._reap(spec.id)
+        if is_ours:
             self._children[spec.id] = child
-        else:
-            child.wait()
         return status
 
     def poll(self, job_id: str) -> JobStatus:
         """See `Host.poll`."""
         status = jobs.poll(self._directory(job_id))
-        child = self._children.get(job_id)
-        if child is not None and child.poll() is not None:
-            del self._children[job_id]
+        if status.state is not JobState.RUNNING:
+            self._reap(job_id)
         return status
 
     async def apoll(self, job_id: str) -> JobStatus:
@@ -117,6 +121,12 @@ class LocalHost:
 
     def __exit__(self, kind: object, value: object, trace: TracebackType | None) -> None:
         self.close()
+
+    def _reap(self, job_id: str) -> None:
+        """Wait for the process of a job that has given its lock back: it is about to exit, if it has not yet."""
+        child = self._children.pop(job_id, None)
+        if child is not None:
+            child.wait()
 
     def _directory(self, job_id: str) -> JobDirectory:
         return JobDirectory(self._root / check_job_id(job_id))

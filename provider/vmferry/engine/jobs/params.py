@@ -18,7 +18,7 @@ KNOWN: dict[JobKind, frozenset[str]] = {
     JobKind.CONVERT: _COPYING,
     JobKind.PROOF: _MOVING,
     JobKind.INSPECT: frozenset({"source", "format", "name", "size_limit", "allow_extents_beside"}),
-    JobKind.FSCK: frozenset({"disk", "policy"}),
+    JobKind.FSCK: frozenset({"disk", "format", "policy"}),
 }
 """The parameters there are."""
 
@@ -72,7 +72,7 @@ def _check_value(spec: JobSpec, name: str, value: Any) -> None:
 def _check_windows(spec: JobSpec, value: Any) -> None:
     try:
         parse_windows(value)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (BadInput, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"job {spec.id}: windows cannot be {value!r}", fix="give [{from, to, bytes_per_s}]") from error
 
 

@@ -122,7 +122,8 @@ def _inspect(work: Work) -> object:
 def _fsck(work: Work) -> object:
     from vmferry.engine.filesystems.fsck import check_disk
 
-    return check_disk(work.spec.params["disk"], policy=work.spec.params.get("policy") or "check")
+    params = work.spec.params
+    return check_disk(params["disk"], params.get("policy") or "check", format=params.get("format"))
 
 
 _KINDS: dict[JobKind, Callable[[Work], object]] = {
