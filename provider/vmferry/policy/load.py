@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from vmferry.policy.check import check
-from vmferry.policy.document import line_at, locate, parse
+from vmferry.policy.document import locate, parse
 from vmferry.policy.errors import BadValue, InvalidPolicy, PolicyError
 from vmferry.policy.findings import Finding, Place, error
 from vmferry.policy.models.policy import Policy
@@ -169,11 +171,12 @@ def _in_order(text: str, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     if not findings:
         return ()
     spans = locate(text).spans
+    line_ends = [match.start() for match in re.finditer("\n", text)]
     numbered = []
     for one in findings:
         place = one.place
         while place and place not in spans:
             place = place[:-1]
-        line = one.line or (line_at(text, spans[place].start) if place else None)
+        line = one.line or (bisect.bisect_left(line_ends, spans[place].start) + 1 if place else None)
         numbered.append(dataclasses.replace(one, line=line))
     return tuple(sorted(numbered, key=lambda one: (one.line or 0, one.path)))

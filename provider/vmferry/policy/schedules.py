@@ -43,6 +43,16 @@ class Schedule:
                 return min(runs)
         return None
 
+    def latest_until(self, moment: datetime) -> datetime | None:
+        """Give the last run up to and including this moment, in UTC; None when there is none in nine years before."""
+        last = _aware(moment).astimezone(self._zone).date() + _ONE_DAY
+        for offset in range(_SEARCH_DAYS):
+            # The day before is looked at as well, for the same reason as in `next_after`.
+            runs = [run for day in (offset, offset + 1) for run in self._runs_on(_shift(last, -day)) if run <= moment]
+            if runs:
+                return max(runs)
+        return None
+
     def between(self, start: datetime, end: datetime) -> tuple[datetime, ...]:
         """Give all runs from `start` up to but not including `end`, in UTC, ascending."""
         day = _aware(start).astimezone(self._zone).date() - _ONE_DAY

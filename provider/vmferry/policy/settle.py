@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from vmferry.policy import patterns
 from vmferry.policy.schedules import Schedule
 from vmferry.policy.sites import Site, default_site, list_sites, raw_sites, target_site
-from vmferry.policy.vm import FullRule, Placement, RestoreRule, Retention, VmFacts, VmPolicy, Window
+from vmferry.policy.vm import FullRule, Notice, Placement, RestoreRule, Retention, VmFacts, VmPolicy, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from vmferry.policy.models.policy import Policy
     from vmferry.policy.models.sites import Site as SiteEntry
@@ -99,8 +99,16 @@ def build_vm(ground: Ground, facts: VmFacts, *, dag_id: str, key: str, said: dic
         rpo_s=round(rpo.total_seconds()) if rpo else None,
         window=_build_window(ground, facts.site, said),
         consistency=said.get("consistency", "filesystem"),
+        notices=tuple(_build_notices(ground, facts)),
         description=said.get("description", ""),
     )
+
+
+def _build_notices(ground: Ground, facts: VmFacts) -> Iterator[Notice]:
+    for one in ground.policy.notifications:
+        if not one.vms or any(patterns.matches(pattern, facts.name, facts.tags) for pattern in one.vms):
+            repeat_s = round(one.repeat_after.total_seconds()) if one.repeat_after else None
+            yield Notice(tuple(one.events), one.type, one.connection, tuple(one.to), repeat_s)
 
 
 def _build_schedule(ground: Ground, said: dict[str, Any]) -> Schedule:

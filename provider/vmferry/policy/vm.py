@@ -108,6 +108,24 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Who is told about what."""
+
+    events: tuple[str, ...]
+    """Of success, failure, rpo_missed, verify_failed, approval_needed."""
+    type: str
+    """smtp, slack or webhook."""
+    connection: str
+    to: tuple[str, ...] = ()
+    repeat_after_s: int | None = None
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Notice:
+        """Make a notice from JSON, where tuples are lists."""
+        return cls(**{**raw, "events": tuple(raw["events"]), "to": tuple(raw["to"])})
+
+
+@dataclass(frozen=True, slots=True)
 class VmPolicy:
     """One VM's backups."""
 
@@ -126,6 +144,7 @@ class VmPolicy:
     rpo_s: int | None = None
     window: Window | None = None
     consistency: Literal["crash", "filesystem"] = "filesystem"
+    notices: tuple[Notice, ...] = ()
     description: str = ""
 
     def in_window(self, moment: datetime) -> bool:
@@ -141,6 +160,9 @@ class VmPolicy:
         raw["placement"]["windows"] = [list(one) for one in self.placement.windows]
         raw["schedule"] = self.schedule.to_json()
         raw["exclude_disks"] = list(self.exclude_disks)
+        raw["notices"] = [
+            {**dataclasses.asdict(one), "events": list(one.events), "to": list(one.to)} for one in self.notices
+        ]
         raw["window"] = [f"{self.window.start:%H:%M}", f"{self.window.end:%H:%M}"] if self.window else None
         return raw
 
@@ -154,6 +176,7 @@ class VmPolicy:
         made["retention"] = Retention(**raw["retention"])
         made["restore"] = RestoreRule(**raw["restore"])
         made["exclude_disks"] = tuple(raw["exclude_disks"])
+        made["notices"] = tuple(Notice.from_json(one) for one in raw["notices"])
         made["window"] = Window(*map(time.fromisoformat, raw["window"])) if raw["window"] else None
         return cls(**made)
 

@@ -80,7 +80,7 @@ def test_example_has_no_findings() -> None:
 
 
 WRONG = [
-    ("unknown-key", vm(schedul={}), "$.vms_config.web.schedul", "did you mean 'schedule'"),
+    ("unknown-key", vm(schedulex={}), "$.vms_config.web.schedulex", "did you mean 'schedule'"),
     ("unknown-top-key", {"vm_config": {}}, "$.vm_config", "did you mean 'vms_config'"),
     ("bad-time", vm(schedule={"type": "simple", "time": "25:00"}), "$.vms_config.web.schedule.time", "23:59"),
     ("six-bits", vm(schedule={"type": "custom", "pattern": "101010"}), "$.vms_config.web.schedule.pattern", "seven"),
@@ -190,7 +190,7 @@ def test_all_errors_of_form_and_of_meaning_come_at_once() -> None:
             "tymezone": "UTC",
             "vms_config": {
                 "web": {
-                    "schedule": {"type": "simple", "patern": "daily", "time": "9"},
+                    "schedule": {"type": "simple", "patternx": "daily", "time": "9"},
                     "retention": {"keep_daily": "x"},
                 },
                 "db": {"site": "nowhere"},
@@ -199,7 +199,7 @@ def test_all_errors_of_form_and_of_meaning_come_at_once() -> None:
     )
     assert {one.path for one in findings if one.is_error} == {
         "$.tymezone",
-        "$.vms_config.web.schedule.patern",
+        "$.vms_config.web.schedule.patternx",
         "$.vms_config.web.schedule.time",
         "$.vms_config.web.retention.keep_daily",
         "$.vms_config.db.site",

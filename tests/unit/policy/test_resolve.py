@@ -95,10 +95,15 @@ def test_json_round_trip() -> None:
             }
         },
         limits={"bandwidth": [{"from": "08:00", "to": "18:00", "rate": 0}]},
+        notifications=[
+            {"events": ["failure"], "type": "smtp", "connection": "mail", "to": ["ops"], "repeat_after": "1h"},
+            {"events": ["success"], "type": "slack", "connection": "chat", "vms": ["db-*"]},
+        ],
     )
     (vm,) = resolve(policy)
     assert VmPolicy.from_json(json.loads(json.dumps(vm.to_json()))) == vm
     assert vm.dag_id == "backup_m_quina__x_"
+    assert [(one.connection, one.repeat_after_s) for one in vm.notices] == [("mail", 3600)]
 
 
 def test_dag_ids_are_the_ancestors_and_differ() -> None:

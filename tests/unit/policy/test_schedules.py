@@ -191,6 +191,9 @@ def test_next_after_is_the_first_of_between(schedule: Schedule, moment: datetime
     found = schedule.between(moment + timedelta(microseconds=1), following + timedelta(days=40))
     assert found[0] == following
     assert list(found) == sorted(set(found))
+    assert schedule.latest_until(following) == following
+    before = schedule.latest_until(following - timedelta(microseconds=1))
+    assert before is None or (before <= moment and schedule.next_after(before) == following)
 
 
 @settings(max_examples=150, deadline=None)
