@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.fat_files import write_fat_files
@@ -119,14 +119,40 @@ def _make_volume(path: Path, size: int, split: bool) -> tuple[tuple[int, int], .
         os.close(fd)
 
 
+def copy_disk(disk: LabDisk, path: Path) -> LabDisk:
+    """Copy a disk, holes stay holes."""
+    os.truncate(_touch(path), disk.path.stat().st_size)
+    with disk.path.open("rb") as source, path.open("r+b") as target:
+        for start, length in _data_ranges(source.fileno(), disk.path.stat().st_size):
+            _copy_range(source.fileno(), start, target.fileno(), start, length)
+    return replace(disk, path=path)
+
+
 def _place(file_system: Path, disk: LabDisk) -> None:
     with file_system.open("rb") as source, disk.path.open("r+b") as target:
+        at = 0
         for start, length in disk.runs:
-            for at in range(0, length, MiB):
-                data = source.read(min(MiB, length - at))
-                if data.strip(b"\0"):
-                    target.seek(start + at)
-                    target.write(data)
+            for first, count in _data_ranges(source.fileno(), at + length, at):
+                _copy_range(source.fileno(), first, target.fileno(), start + first - at, count)
+            at += length
+
+
+def _data_ranges(fd: int, end: int, at: int = 0) -> Iterator[tuple[int, int]]:
+    """Walk what is no hole between two offsets."""
+    while at < end:
+        try:
+            first = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError:  # ENXIO: only a hole is left
+            return
+        stop = min(end, os.lseek(fd, first, os.SEEK_HOLE))
+        if first < stop:
+            yield first, stop - first
+        at = stop
+
+
+def _copy_range(source: int, source_at: int, target: int, target_at: int, length: int) -> None:
+    for done in range(0, length, MiB):
+        os.pwrite(target, os.pread(source, min(MiB, length - done), source_at + done), target_at + done)
 
 
 def _fill_ext(path: Path, kind: str, folder: Path) -> None:

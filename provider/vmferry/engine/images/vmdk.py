@@ -155,14 +155,16 @@ def _read_descriptor_file(reader: ByteReader, allow_extents_beside: bool) -> Ima
 
 
 def _check_extent_name(name: str, extent: VmdkExtent, allow_beside: bool) -> None:
-    if not extent.file_name:
-        return
     if not allow_beside:
         raise RefusedImage(
-            f"{name}: its descriptor names another file: {extent.file_name!r}",
+            f"{name}: its descriptor names another file: {extent.file_name or '(unreadable)'!r}",
             fix="make it one file: qemu-img convert -O vmdk, or vmkfstools / ovftool",
         )
-    plain = PurePosixPath(extent.file_name).name == extent.file_name and ":" not in extent.file_name
+    if extent.kind == "ZERO" and not extent.file_name:
+        return
+    plain = (
+        extent.file_name and PurePosixPath(extent.file_name).name == extent.file_name and ":" not in extent.file_name
+    )
     if not plain or "\\" in extent.file_name or extent.file_name in (".", ".."):
         raise RefusedImage(f"{name}: its descriptor names a file that is not beside it: {extent.file_name!r}")
 
