@@ -11,9 +11,10 @@ from vmferry.engine.endpoints.nbd.link import Link
 from vmferry.engine.endpoints.nbd.protocol import BASE_ALLOCATION, SEND_WRITE_ZEROES, STATE_ZERO
 from vmferry.engine.endpoints.nbd.session import ServerRefused, Session
 from vmferry.engine.errors import EngineError, NoSpace, ShortRead, SourceError, TargetError
-from vmferry.engine.units import MiB
+from vmferry.engine.units import GiB, KiB, MiB
 
 _ZERO_STEP_BYTES = 128 * MiB  # so that one request does not keep the server busy for minutes
+_ASK_BYTES = 2 * GiB - 64 * KiB
 _ZEROS = memoryview(bytes(MiB))
 _T = TypeVar("_T")
 
@@ -56,9 +57,13 @@ class NbdConnection:
 
     def zero(self, offset: int, length: int) -> None:
         """Make the range read as zeros; what the server knows to do so already is left alone."""
-        end = offset + length
-        for start in range(offset, end, _ZERO_STEP_BYTES):
-            self._zero_piece(start, min(start + _ZERO_STEP_BYTES, end))
+        position, end = offset, offset + length
+        while position < end:
+            known = self._known_zero(position, end)
+            if not known:
+                known = min(_ZERO_STEP_BYTES, end - position)
+                self._zero_piece(position, position + known)
+            position += known
 
     def flush(self) -> None:
         """Flush what was written over any connection, or raise when nobody can vouch for it."""
@@ -74,7 +79,7 @@ class NbdConnection:
             self._try("read", offset, lambda: self._link.call(lambda session: session.read(offset, buffer)))
             return
         blocks = memoryview(bytearray(last - first))
-        self._read_piece(first, blocks)
+        self.read_into(first, blocks)
         buffer[:] = blocks[offset - first : offset - first + len(buffer)]
 
     def _write_piece(self, offset: int, data: memoryview) -> None:
@@ -90,7 +95,7 @@ class NbdConnection:
             tail = (last - first - 1) // self._block * self._block
             self._read_piece(first + tail, blocks[tail:])
         blocks[offset - first : end - first] = data
-        self._write_piece(first, blocks)
+        self.write(first, blocks)
 
     def _send(self, offset: int, data: memoryview) -> None:
         """Write whole blocks.
@@ -107,8 +112,6 @@ class NbdConnection:
             self._link.write(lambda session: session.write(offset, data))
 
     def _zero_piece(self, start: int, end: int) -> None:
-        if self._reads_zero(start, end):
-            return
         first = min(-(-start // self._block) * self._block, end)
         last = end if end == self._size else max(end // self._block * self._block, first)
         if not self._has_zeroes:
@@ -119,13 +122,18 @@ class NbdConnection:
             self._try("zero", first, lambda: self._link.write(request))
         self._write_zeros(last, end)
 
-    def _reads_zero(self, start: int, end: int) -> bool:
-        """One question instead of making a server allocate what a terabyte of zeros needs."""
-        if not self._has_status or start % self._block or end % self._block:
-            return False
-        answer = self._try("zero", start, lambda: self._link.call(_asking(start, end - start)))
+    def _known_zero(self, start: int, end: int) -> int:
+        """Say how many bytes from `start` on read as zeros already, as far as it is worth to leave them out.
+
+        One question instead of making a server allocate what a terabyte of zeros needs.
+        """
+        wanted = min(end - start, _ASK_BYTES)
+        if not self._has_status or start % self._block or wanted % self._block:
+            return 0
+        answer = self._try("zero", start, lambda: self._link.call(_asking(start, wanted)))
         length, flags = answer.get(BASE_ALLOCATION, [(0, 0)])[0]
-        return length >= end - start and bool(flags & STATE_ZERO)
+        known = min(length, wanted) if flags & STATE_ZERO else 0
+        return known if known == wanted or known >= MiB else 0
 
     def _write_zeros(self, start: int, end: int) -> None:
         for position in range(start, end, len(_ZEROS)):

@@ -153,7 +153,8 @@ def _take_info(export: Export, data: bytes) -> None:
     elif kind == protocol.INFO_BLOCK_SIZE:
         minimum, _, maximum = struct.unpack(">III", data[2:14])
         export.min_block = max(minimum, 1)
-        export.max_payload = min(maximum, _DEFAULT_PAYLOAD_BYTES) // export.min_block * export.min_block
+        limit = min(maximum, _DEFAULT_PAYLOAD_BYTES) // export.min_block * export.min_block
+        export.max_payload = max(limit, export.min_block)
 
 
 def _counted(text: bytes) -> bytes:
