@@ -67,6 +67,12 @@ class _Bench:
     connections: list[Connection]
 
 
+def check_seal(link: Link) -> None:
+    """Raise `ProofError` when the layer's proof is not the one that was written: nothing can be compared with it."""
+    with ProofFile(link.proof) as proof:
+        proof.check_seal()
+
+
 def recompute_root(links: Sequence[Link]) -> str:
     """Recompute the newest root from its own leaves and its parents' groups, which were recomputed before."""
     paths = proof_paths(links)

@@ -16,7 +16,7 @@ from vmferry.vault.layout import Vault
 from vmferry.vault.links import Fault, check_file, check_layer, check_standing
 from vmferry.vault.lock import reading
 from vmferry.vault.records import check_hold, check_record, write_record
-from vmferry.vault.verification.content import BadLeaves, check_content, recompute_root
+from vmferry.vault.verification.content import BadLeaves, check_content, check_seal, recompute_root
 from vmferry.vault.verification.files import check_files
 from vmferry.vault.verification.modes import DEFAULT_MODES, VerifyMode
 from vmferry.vault.verification.report import BackupReport, Finding, Report, Verdict
@@ -35,6 +35,8 @@ class _Look:
     progress: Progress
     cancel: threading.Event
     damaged: set[str] = field(default_factory=set)
+    bad_proofs: set[tuple[str, str | None]] = field(default_factory=set)
+    """(backup, disk): what stands on them cannot be compared with anything."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -92,6 +94,7 @@ def _verify_entry(look: _Look, entry: Entry) -> BackupReport:
     affected_by = look.shelf.dependants(look.damaged).get(entry.id)
     if findings:
         look.damaged.add(entry.id)
+        look.bad_proofs |= {(one.backup, one.disk) for one in findings if (one.file or "").endswith(".proof")}
     verdict = Verdict.DAMAGED if findings else Verdict.AFFECTED if affected_by else Verdict.SOUND
     return BackupReport(look.shelf.vm, entry.id, verdict, findings, affected_by, tuple(look.notes))
 
@@ -126,7 +129,6 @@ def _quick(look: _Look, entry: Entry, backup: Backup) -> Iterator[Fault]:
 
 
 def _disk_findings(look: _Look, entry: Entry, backup: Backup, disk: BackupDisk) -> Iterator[Finding]:
-    vm = look.shelf.vm
     deep = [mode for mode in (VerifyMode.CONTENT, VerifyMode.STRUCTURE) if mode in look.modes]
     if not deep:
         return
@@ -136,35 +138,49 @@ def _disk_findings(look: _Look, entry: Entry, backup: Backup, disk: BackupDisk) 
         look.notes.append(f"disk {disk.name} was not opened: {error.what}")
         return
     for mode in deep:
-        for number, finding in enumerate(_deep(look, links, mode, vm)):
+        for number, finding in enumerate(_deep(look, links, mode)):
             if number == _MOST_FINDINGS:
                 look.notes.append(f"disk {disk.name}: there is more, the first {_MOST_FINDINGS} findings are shown")
                 break
             yield finding
 
 
-def _deep(look: _Look, links: tuple[Link, ...], mode: VerifyMode, vm: str) -> Iterator[Finding]:
+def _deep(look: _Look, links: tuple[Link, ...], mode: VerifyMode) -> Iterator[Finding]:
     entry, disk = links[-1].entry, links[-1].disk
     try:
         if mode is VerifyMode.STRUCTURE:
             for message in check_structure(links):
-                yield Finding(vm, entry.id, mode, message, disk.name)
-            return
-        root = recompute_root(links)
-        if root != disk.root:
-            message = f"the proof gives the root {root}, point.json says {disk.root}"
-            yield Finding(vm, entry.id, mode, message, disk.name, disk.proof.name)
-        for bad in check_content(links, look.progress, look.cancel):
-            yield _leaf_finding(vm, entry.id, disk, bad)
+                yield Finding(look.shelf.vm, entry.id, mode, message, disk.name)
+        else:
+            yield from _content(look, links)
     except (Cancelled, ToolMissing):
         raise
-    except EngineError as error:
+    except (EngineError, OSError) as error:
         blame = next((link.entry.id for link in links[:-1] if link.entry.id in look.damaged), None)
         if blame is not None:
             # What it stands on is damaged, so this says nothing about the backup itself.
-            look.notes.append(f"disk {disk.name} could not be read because of {blame}: {error.what}")
+            look.notes.append(f"disk {disk.name} could not be read because of {blame}: {error}")
         else:
-            yield Finding(vm, entry.id, mode, f"it cannot be read: {error.what}", disk.name, disk.image.name)
+            yield Finding(look.shelf.vm, entry.id, mode, f"it cannot be read: {error}", disk.name, disk.image.name)
+
+
+def _content(look: _Look, links: tuple[Link, ...]) -> Iterator[Finding]:
+    vm, entry, disk = look.shelf.vm, links[-1].entry, links[-1].disk
+    below = next((link.entry.id for link in links[:-1] if (link.entry.id, disk.name) in look.bad_proofs), None)
+    if below is not None:
+        look.notes.append(f"disk {disk.name} cannot be compared: the proof of {below} is damaged")
+        return
+    try:
+        check_seal(links[-1])
+        root = recompute_root(links)
+    except EngineError as error:
+        yield Finding(vm, entry.id, VerifyMode.CONTENT, error.what, disk.name, disk.proof.name)
+        return
+    if root != disk.root:
+        message = f"the proof gives the root {root}, point.json says {disk.root}"
+        yield Finding(vm, entry.id, VerifyMode.CONTENT, message, disk.name, disk.proof.name)
+    for bad in check_content(links, look.progress, look.cancel):
+        yield _leaf_finding(vm, entry.id, disk, bad)
 
 
 def _leaf_finding(vm: str, backup: str, disk: BackupDisk, bad: BadLeaves) -> Finding:
