@@ -43,17 +43,25 @@ class Location:
         return _PAR_TOKEN.sub("/p/…/n/", self.target.partition("?")[0])
 
     @property
-    def name(self) -> str:
-        """What to call it in a message: query strings hold signatures, so they are left out."""
+    def root(self) -> str:
+        """Scheme, host and port, without a slash at the end."""
         default = self.port == (443 if self.scheme == "https" else 80)
         host = f"[{self.host}]" if ":" in self.host else self.host
-        query = "?…" if "?" in self.target else ""
-        return f"{self.scheme}://{host}{'' if default else f':{self.port}'}{self.path}{query}"
+        return f"{self.scheme}://{host}{'' if default else f':{self.port}'}"
+
+    @property
+    def url(self) -> str:
+        """The whole URL, which may be a secret."""
+        return self.root + self.target
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message: query strings hold signatures, so they are left out."""
+        return f"{self.root}{self.path}{'?…' if '?' in self.target else ''}"
 
     def follow(self, reference: str) -> Location:
         """Return where a redirect leads; leaving TLS is refused."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        there = parse_location(urljoin(f"{self.scheme}://{host}:{self.port}{self.target}", reference))
+        there = parse_location(urljoin(self.url, reference))
         if self.scheme == "https" and there.scheme != "https":
             raise TrustError(f"{self.name} sends us to {there.name}, which is not encrypted")
         return there
