@@ -14,9 +14,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+from vmferry.hosts.settings import SshSettings
+from vmferry.hosts.ssh_command import JOBS
 
 _START_S = 20.0
 
@@ -40,6 +45,17 @@ class Sshd:
         self._config = directory / "sshd_config"
         self._config.write_text(self._settings({"HOME": str(self.home), **(env or {})}))
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def jobs(self) -> Path:
+        """Say where the jobs of this host are."""
+        return self.home / JOBS
+
+    def settings(self, **changes: Any) -> SshSettings:
+        """Reach it as it should be reached: key and host key known, a Python with nothing installed."""
+        usual: dict[str, Any] = {"address": self.address, "user": self.user, "port": self.port}
+        usual.update(identity=self.identity, known_hosts=self.known_hosts, python=(sys.executable, "-I", "-S"))
+        return SshSettings(**{**usual, **changes})
 
     def start(self) -> None:
         """Start it, and return when it answers."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,14 +23,18 @@ class Spawner:
 
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
-        self._pid = 0
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def spawn(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a program, like `subprocess.Popen`."""
-        if self._thread is None or self._pid != os.getpid():  # threads do not survive a fork
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="spawner")
-            self._pid = os.getpid()
-        return self._thread.submit(lambda: subprocess.Popen(list(argv), **options)).result()
+        if self._pid != os.getpid():  # neither a thread nor the state of a lock survives a fork
+            self._thread, self._lock, self._pid = None, threading.Lock(), os.getpid()
+        with self._lock:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+            thread = self._thread
+        return thread.submit(lambda: subprocess.Popen(list(argv), **options)).result()
 
     def close(self) -> None:
         """End the thread; children that still run and asked for it end too. May be called twice."""

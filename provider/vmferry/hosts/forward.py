@@ -17,6 +17,7 @@ from vmferry.hosts.errors import ForwardFailed
 from vmferry.hosts.ssh_client import SshClient
 from vmferry.hosts.ssh_command import build_forward
 from vmferry.hosts.ssh_failure import last_line
+from vmferry.hosts.ssh_shared import SSH_GRACE_S, english_environment
 
 _LOOK_S = 0.02
 _SO_ACCEPTCON = 0x10000
@@ -30,12 +31,12 @@ def forward(client: SshClient, remote: Path | int) -> Iterator[Path]:
     with tempfile.TemporaryFile() as complaints:
         argv = bound(build_forward(client.settings, local, remote))
         quiet = subprocess.DEVNULL
-        process = client.spawner.spawn(argv, stdin=quiet, stdout=quiet, stderr=complaints)
+        process = client.spawner.spawn(argv, stdin=quiet, stdout=quiet, stderr=complaints, env=english_environment())
         try:
             _wait(client, process, local, complaints.fileno())
             yield local
         finally:
-            stop(process)
+            stop(process, grace_s=SSH_GRACE_S)
             local.unlink(missing_ok=True)
 
 

@@ -6,22 +6,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import subprocess
-import time
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from vmferry.engine.errors import EngineError, HostLost, ToolMissing, TrustError
-from vmferry.hosts.child import Spawner, bound, stop
+from vmferry.hosts.child import Spawner
 from vmferry.hosts.private import PrivateDirectory
 from vmferry.hosts.settings import SshSettings
-from vmferry.hosts.ssh_command import build_master, build_remote, build_ssh
+from vmferry.hosts.ssh_command import build_remote, build_ssh
 from vmferry.hosts.ssh_failure import SSH_FAILED, explain
+from vmferry.hosts.ssh_shared import SharedConnection, english_environment
 
 _log = logging.getLogger(__name__)
-_LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,9 @@ class SshClient:
     def __init__(self, settings: SshSettings) -> None:
         self.settings = settings
         self.spawner = Spawner()
+        self._lock = threading.RLock()
         self._directory: PrivateDirectory | None = None
-        self._master: subprocess.Popen[bytes] | None = None
+        self._shared: SharedConnection | None = None
         if not settings.verify_host_key:
             _log.warning("the host key of %s is not verified: whoever answers there is trusted", settings.address)
 
@@ -55,11 +55,11 @@ class SshClient:
         With `stdout`, what it prints goes to that file and not into the answer.
         """
         limit_s = timeout_s or self.settings.command_timeout_s
-        argv = build_remote(self.settings, script, control_path=self._share_connection())
+        argv = build_remote(self.settings, script, control_path=self._share())
         try:
             done = subprocess.run(
                 argv, input=stdin, stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit_s,
-                env=_environment(),
+                env=english_environment(),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise self._silent(limit_s) from None
@@ -70,11 +70,11 @@ class SshClient:
     async def arun(self, script: str, *, stdin: bytes = b"") -> Answer:
         """Like `run`, for an event loop. Uses the shared connection where there is one, but does not make it."""
         limit_s = self.settings.command_timeout_s
-        argv = build_remote(self.settings, script, control_path=self._living_connection())
+        argv = build_remote(self.settings, script, control_path=self._shared.alive() if self._shared else None)
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
-                *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment()
+                *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=english_environment()
             )
         except FileNotFoundError:
             raise _no_ssh() from None
@@ -91,9 +91,10 @@ class SshClient:
 
     def directory(self) -> Path:
         """Give a directory that only we can enter, for sockets."""
-        if self._directory is None:
-            self._directory = PrivateDirectory()
-        return self._directory.path
+        with self._lock:
+            if self._directory is None:
+                self._directory = PrivateDirectory()
+            return self._directory.path
 
     def explain(self, stderr: str) -> EngineError:
         """Make the error for a connection that failed; asks once more for the host key when that is what failed."""
@@ -102,21 +103,34 @@ class SshClient:
 
     def close(self) -> None:
         """End the shared connection and remove the directory. May be called twice."""
-        self._drop_connection()
+        self._drop()
+        self._shared = None
         if self._directory is not None:
             self._directory.close()
             self._directory = None
         self.spawner.close()
 
+    def _share(self) -> Path | None:
+        if not self.settings.multiplex:
+            return None
+        with self._lock:
+            if self._shared is None:
+                self._shared = SharedConnection(self.settings, self.spawner, self.directory() / "mux")
+        return self._shared.ensure()
+
+    def _drop(self) -> None:
+        if self._shared is not None:
+            self._shared.drop()
+
     def _judge(self, code: int, stdout: bytes, stderr: bytes) -> Answer:
         text = stderr.decode(errors="replace")
         if code == SSH_FAILED:
-            self._drop_connection()
+            self._drop()
             raise self.explain(text)
         return Answer(code, stdout, text)
 
     def _silent(self, limit_s: float) -> HostLost:
-        self._drop_connection()
+        self._drop()
         where = f"{self.settings.destination} port {self.settings.port}"
         return HostLost(f"{where} gave no answer within {limit_s:.0f} s", fix="see that the machine is well")
 
@@ -127,40 +141,6 @@ class SshClient:
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s)
             return done.stderr.decode(errors="replace")
         return ""
-
-    def _living_connection(self) -> Path | None:
-        if self._directory is None or self._master is None or self._master.poll() is not None:
-            return None
-        return self._directory.path / "mux"
-
-    def _share_connection(self) -> Path | None:
-        """Give the socket of the shared connection, making it when there is none; None means go without."""
-        if not self.settings.multiplex:
-            return None
-        alive = self._living_connection()
-        if alive is not None:
-            return alive
-        self._drop_connection()
-        path = self.directory() / "mux"
-        path.unlink(missing_ok=True)
-        argv = bound(build_master(self.settings, path))
-        quiet = subprocess.DEVNULL
-        self._master = self.spawner.spawn(argv, stdin=quiet, stdout=quiet, stderr=quiet, env=_environment())
-        deadline = time.monotonic() + self.settings.connect_timeout_s
-        while not path.is_socket() and self._master.poll() is None and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
-        # When it fails the command goes without it, fails the same way, and says why.
-        return self._living_connection()
-
-    def _drop_connection(self) -> None:
-        if self._master is not None:
-            stop(self._master)
-            self._master = None
-
-
-def _environment() -> dict[str, str]:
-    """Give ssh our environment, but its messages in English: we read them."""
-    return {**os.environ, "LC_ALL": "C"}
 
 
 def _no_ssh() -> ToolMissing:
