@@ -46,10 +46,6 @@ from vmferry.engine.errors import (
     Unreadable,
 )
 from vmferry.engine.jobs import JobDirectory, JobError, JobSpec, JobState, control, ending, status
-from vmferry.engine.jobs.detach import run_detached
-from vmferry.engine.jobs.params import check_params
-from vmferry.engine.jobs.parent import die_with_parent
-from vmferry.engine.jobs.run import JobRun
 from vmferry.engine.jobs.submission import claim
 from vmferry.engine.units import parse_bytes
 
@@ -124,7 +120,13 @@ def _version(args: argparse.Namespace) -> int:
     return 0
 
 
+# What only a job needs is imported where it is used: a host is polled far more often than it starts a job, and in a
+# zipapp every import compiles.
+
+
 def _start(args: argparse.Namespace) -> int:
+    from vmferry.engine.jobs.detach import run_detached
+
     spec, secrets = _read_request()
     directory = JobDirectory(Path(args.dir))
     found, lock = claim(directory, spec, again=args.again)
@@ -136,6 +138,9 @@ def _start(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from vmferry.engine.jobs.parent import die_with_parent
+    from vmferry.engine.jobs.run import JobRun
+
     if args.die_with_parent:
         die_with_parent(args.die_with_parent)
     spec, secrets = _read_request()
@@ -162,6 +167,8 @@ def _code_of(found: status.JobStatus) -> int:
 
 
 def _read_request() -> tuple[JobSpec, dict[str, str]]:
+    from vmferry.engine.jobs.params import check_params
+
     try:
         raw = json.load(sys.stdin)
         secrets = raw.get("secrets") or {}
