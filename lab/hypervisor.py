@@ -102,6 +102,13 @@ class Hypervisor:
         if point.bitmap:
             self.command("block-dirty-bitmap-remove", node="disk", name=point.bitmap)
 
+    def resize(self, size_bytes: int) -> None:
+        """Make the disk larger. An export keeps the size it began with, so the guest has to connect again."""
+        self.command("block-export-del", id="guest", mode="hard")
+        self._await_event("BLOCK_EXPORT_DELETED")
+        self.command("block_resize", **{"node-name": "disk", "size": size_bytes})
+        self.command("block-export-add", type="nbd", id="guest", name="guest", writable=True, **{"node-name": "disk"})
+
     def command(self, name: str, /, **arguments: Any) -> Any:
         """Give one command to qemu and return its answer."""
         self._qmp.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")

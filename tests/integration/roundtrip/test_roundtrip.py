@@ -1,0 +1,17 @@
+"""Whatever a disk is, however it is read and wherever it is restored: the bytes come back."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from lab.imageio import ImageioDaemon
+from tests.integration.roundtrip.cases import PARTS, tell_stories
+
+CASES = int(os.environ.get("VMFERRY_CASES", "60"))
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", range(PARTS), ids=lambda part: f"part{part}")
+def test_random_disks_come_back_equal(imageio: ImageioDaemon, part: int) -> None:
+    tell_stories(CASES, part, imageio)
