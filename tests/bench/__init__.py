@@ -1,0 +1,1 @@
+"""``make bench``: speed against named peers, as ratios within one run."""
