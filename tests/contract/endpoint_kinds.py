@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from lab.http import HttpServer
+from lab.imageio import ImageioDaemon
 from lab.nbd import NbdServer, serve
 from lab.pki import Certificate, create_certificate
 
@@ -117,6 +119,63 @@ class ImagePlace:
         return self._spec
 
 
+class ObjectPlace:
+    """An object on an HTTPS server: the raw disk, or an image of a format."""
+
+    def __init__(self, folder: Path, stack: ExitStack, image_format: str = "raw") -> None:
+        self._path, self._format = folder / "object", image_format
+        self._certificate = _shared_certificate(folder.parent)
+        self._server = stack.enter_context(HttpServer(self._certificate))
+
+    def stock(self, raw: Path) -> EndpointSpec:
+        run("qemu-img", "convert", "-f", "raw", "-O", self._format, raw, self._path)
+        options = {"tls_ca": str(self._certificate.ca)}
+        lower = EndpointSpec("http", self._server.put("/object", self._path), options=options)
+        if self._format == "raw":
+            return lower
+        return EndpointSpec("image", lower.address, self._format, {"over": lower.to_json()})
+
+    def clear(self, size_bytes: int) -> EndpointSpec:
+        raise NotImplementedError("objects are read only")
+
+
+class StreamPlace:
+    """A compressed raw image."""
+
+    def __init__(self, folder: Path, stack: ExitStack, compression: str, program: str) -> None:
+        self._path, self._compression, self._program = folder / "stream", compression, program
+
+    def stock(self, raw: Path) -> EndpointSpec:
+        with raw.open("rb") as source, self._path.open("wb") as packed:
+            subprocess.run([self._program, "-1", "-c"], stdin=source, stdout=packed, check=True)
+        return EndpointSpec("stream", str(self._path), options={"compression": self._compression})
+
+    def clear(self, size_bytes: int) -> EndpointSpec:
+        raise NotImplementedError("compressed images are read only")
+
+
+class TransferPlace:
+    """A file behind qemu-nbd behind the real imageio daemon."""
+
+    def __init__(self, folder: Path, stack: ExitStack, *, local: bool) -> None:
+        self._path, self._socket, self._stack = folder / "transfer.raw", folder / "transfer.sock", stack
+        certificate = _shared_certificate(folder.parent)
+        self._daemon = stack.enter_context(ImageioDaemon(folder / "imageio", certificate, local=local))
+
+    def stock(self, raw: Path) -> EndpointSpec:
+        copy_sparse(raw, self._path)
+        return self._open_transfer()
+
+    def clear(self, size_bytes: int) -> EndpointSpec:
+        make_hole(self._path, size_bytes)
+        return self._open_transfer()
+
+    def _open_transfer(self) -> EndpointSpec:
+        self._stack.enter_context(serve(self._path, socket_path=self._socket))
+        ticket = self._daemon.add_ticket(f"nbd:unix:{self._socket}", self._path.stat().st_size)
+        return EndpointSpec("imageio", self._daemon.url(ticket), options={"tls_ca": str(self._daemon.certificate.ca)})
+
+
 def _shared_certificate(folder: Path) -> Certificate:
     """Make one certificate for all tests of a worker: making keys takes longer than using them."""
     pki = folder / "pki"
@@ -144,6 +203,13 @@ KINDS = (
     Kind("image-raw", image("raw")),
     Kind("image-vmdk", image("vmdk")),
     Kind("image-vpc", image("vpc")),
+    Kind("http", ObjectPlace, writable=False, knows_holes=False),
+    Kind("http-qcow2", partial(ObjectPlace, image_format="qcow2"), writable=False),
+    Kind("stream-gz", partial(StreamPlace, compression="gz", program="gzip"), writable=False, knows_holes=False),
+    Kind("stream-xz", partial(StreamPlace, compression="xz", program="xz"), writable=False, knows_holes=False),
+    Kind("stream-zst", partial(StreamPlace, compression="zst", program="zstd"), writable=False, knows_holes=False),
+    Kind("imageio-tls", partial(TransferPlace, local=False)),
+    Kind("imageio-local", partial(TransferPlace, local=True)),
 )
 
 

@@ -161,7 +161,7 @@ def open_file_target(path: str, size_bytes: int) -> FileEndpoint:
     """Open a raw image for writing `size_bytes`; a file that is not there, or empty, becomes a hole of that size."""
     if Path(path).is_block_device():
         return _open_device_target(path, size_bytes)
-    fd = _open_or_create(path)
+    fd, created = _open_or_create(path)
     try:
         _refuse_other_kinds(path, fd)
         lock_for_writing(fd, path)
@@ -174,6 +174,8 @@ def open_file_target(path: str, size_bytes: int) -> FileEndpoint:
         return FileEndpoint(path, fd, reads_zero=hollow, writable=True)
     except BaseException:
         os.close(fd)
+        if created:
+            Path(path).unlink()
         raise
 
 
@@ -198,15 +200,15 @@ def _open_device_target(path: str, size_bytes: int) -> FileEndpoint:
     return endpoint
 
 
-def _open_or_create(path: str) -> int:
+def _open_or_create(path: str) -> tuple[int, bool]:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        return _open(path, os.O_RDWR)
+        return _open(path, os.O_RDWR), False
     except OSError as error:
         raise _open_error(path, error) from error
-    _sync_folder(path)
-    return fd
+    sync_folder(path)
+    return fd, True
 
 
 def _set_size(path: str, fd: int, size_bytes: int) -> None:
@@ -220,7 +222,8 @@ def _set_size(path: str, fd: int, size_bytes: int) -> None:
         raise write_error(error, f"cannot make {path} {size_bytes} bytes long") from error
 
 
-def _sync_folder(path: str) -> None:
+def sync_folder(path: str) -> None:
+    """Make a new name last over a power cut."""
     fd = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

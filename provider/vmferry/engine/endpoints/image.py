@@ -38,6 +38,11 @@ class ImageEndpoint:
         self.max_connections = self._nbd.max_connections
         self.reads_zero = self._nbd.reads_zero or bool(target and target.fresh)
 
+    @property
+    def server_pid(self) -> int:
+        """The process that speaks for the image."""
+        return self._server.pid
+
     def extents(self, since: str | None = None) -> Iterator[Extent]:
         """Stream data and zero ranges; `since` is the persistent bitmap named in the spec's option `bitmap`."""
         return clipped(self._nbd.extents(since), self.size)

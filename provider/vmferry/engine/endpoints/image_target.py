@@ -6,11 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vmferry.engine.endpoint import EndpointSpec
-from vmferry.engine.endpoints.file import too_small
+from vmferry.engine.endpoints.file import sync_folder, too_small
 from vmferry.engine.errors import BadInput, Unreadable
 from vmferry.engine.images.inspect import inspect
 from vmferry.engine.qemu.images import check_image, create_image, read_info, resize_image
@@ -55,7 +54,7 @@ def prepare_target(spec: EndpointSpec, size_bytes: int, *, refuses_backing: bool
         if wanted is None:
             raise Unreadable(f"{spec.address} is not there", fix="make the image first, or give the option create")
         create_image(spec.address, spec.format, rounded, _build_options(spec, wanted))
-        _sync_folder(spec.address)
+        sync_folder(spec.address)
     else:
         rounded = _check_existing(spec, rounded, made_by_us=wanted is not None, refuses_backing=refuses_backing)
     target = ImageTarget(spec.address, spec.format, rounded, compress, fresh and not (wanted or {}).get("backing_file"))
@@ -111,11 +110,3 @@ def _make_whole_clusters(target: ImageTarget) -> None:
     whole = -(-target.size_bytes // _CLUSTER_BYTES) * _CLUSTER_BYTES
     if target.compress and whole != target.size_bytes:
         resize_image(target.path, target.image_format, whole)
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -31,7 +31,7 @@ _MEANINGS: tuple[tuple[str, type[EngineError], str], ...] = (
     (r"No such file or directory", Unreadable, "check the path"),
     (r"Bitmap '.*' (is )?not found|[Cc]ould not find .*[Bb]itmap|Bitmap .*inconsistent", BadInput, "see qemu-img info"),
     (
-        r"not in .* format|[Ii]nvalid|[Ww]rong|unsupported|[Cc]ould not (open|read)|corrupt",
+        r"not in .* format|[Ii]nvalid|[Ww]rong|[Uu]nsupported|[Cc]ould not (open|read)|corrupt",
         NotADiskImage,
         "check the format",
     ),
@@ -65,14 +65,14 @@ def run_tool(name: str, arguments: Sequence[str], about: str) -> str:
 
 def explain(stderr: str, what: str) -> EngineError:
     """Turn a tool's complaint into one of our errors, in one line."""
-    line = _last_line(stderr)
+    line = _telling_line(stderr)
     for pattern, kind, fix in _MEANINGS:
         if re.search(pattern, line):
             return kind(f"{what}: {line}", fix=fix)
     return EngineError(f"{what}: {line or 'it said nothing'}")
 
 
-def _last_line(stderr: str) -> str:
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Is another process", "Usage", "Try "))]
-    return re.sub(r"^qemu-\w+: |json:\{.*\}': ", "", telling[-1]) if telling else ""
+def _telling_line(stderr: str) -> str:
+    """The first complaint says why; what follows says what could not be done because of it."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and "warning:" not in line]
+    return re.sub(r"^qemu-\w+: |json:\{.*\}': ", "", lines[0]) if lines else ""
