@@ -19,6 +19,7 @@ from vmferry.vault.lock import READERS, WRITERS, is_free, read_holder
 from vmferry.vault.openpoint import Keeping, OpenPoint, read_open_point, unfinished_dirs
 from vmferry.vault.quarantine import KEPT_FOR, list_quarantine
 from vmferry.vault.records import VERIFIED
+from vmferry.vault.swap import has_fold
 
 
 class Trouble(enum.Enum):
@@ -120,6 +121,8 @@ def _entry(shelf: Shelf, entry: Entry) -> Iterator[Diagnosis]:
         yield Diagnosis(Trouble.INTERRUPTED_FOLD, shelf.vm, str(entry.dir), what, "the next add or prune ends it", True)
     elif (entry.dir / WORK).exists():
         what = f"a fold into {entry.id} was cut off; the backup is as it was before"
+        if not has_fold(entry.dir):
+            what = f"{entry.id} is complete, but its working directory was not cleared away"
         yield Diagnosis(
             Trouble.INTERRUPTED_FOLD, shelf.vm, str(entry.dir), what, "the next prune goes on or clears up", True
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 from vmferry.engine.endpoint import Endpoint, EndpointSpec
 from vmferry.engine.endpoints import NO_SECRETS, open_target
-from vmferry.engine.errors import ProofMismatch
+from vmferry.engine.errors import BadInput, ProofMismatch
 from vmferry.engine.journal import Journal
 from vmferry.engine.pump import CopyOptions, CopyResult, copy
 from vmferry.engine.pump.passes import journal_header
@@ -62,6 +62,10 @@ def restore(
     begin again. Raises `ChainBroken` before the first byte when the chain is not whole, `ProofMismatch` when what was
     read is not what was backed up.
     """
+    if not targets:
+        raise BadInput(
+            f"VM {vm!r}: no disk to restore", fix="DISK=TARGET, e.g. root=/dev/vg/new; vault show names the disks"
+        )
     (vm_dir,) = vault.vm_dirs(vm)
     with reading(vm_dir, f"restoring {vm}"):
         shelf = read_shelf(vm_dir)

@@ -41,7 +41,7 @@ def test_a_chain_of_twelve_gives_every_point_back(machine: Machine) -> None:
     assert show_backup(machine.vault, machine.vm).chain_length == 12
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(
         st.sampled_from([1, 511, 512, 65_536, 65_537, 4 * MiB, 4 * MiB + 777, 9 * MiB - 1]), min_size=1, max_size=5

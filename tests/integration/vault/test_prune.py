@@ -189,7 +189,7 @@ def test_killed_at_any_step_the_vault_stays_whole(machine: Machine) -> None:
         machine.contents[backup.id] = machine.disk.read_bytes()
     original = machine.root / "original"
     machine.vault.path.rename(original)
-    stride = int(os.environ.get("VMFERRY_KILL_STRIDE", "4"))
+    stride = int(os.environ.get("VMFERRY_KILL_STRIDE", "8"))
     step = 1
     while True:
         vault = open_vault(machine.root / "copy")
