@@ -33,6 +33,7 @@ from vmferry.engine.images.inspect import inspect
 from vmferry.engine.images.reader import FileReader
 
 _NOTHING_TO_CHECK = {"swap": "swap space holds no file system", "iso9660": "an ISO 9660 file system is never written"}
+_REPAIR_IT = "repair it with --policy repair, or restore it"
 _CLOSED = {
     "luks": "it is encrypted (LUKS) and there is no key",
     "bitlocker": "it is encrypted (BitLocker) and there is no key",
@@ -155,7 +156,7 @@ def _check_volume(disk: Disk, volume: Volume, policy: Policy, timeout_s: float) 
         fix = f"install the package {checker.package}"
         return VolumeVerdict(volume.where, volume.type, Verdict.UNKNOWN, meaning, checker.check[0], fix=fix)
     if volume.damage:
-        first = VolumeVerdict(volume.where, volume.type, Verdict.DAMAGED, volume.damage)
+        first = VolumeVerdict(volume.where, volume.type, Verdict.DAMAGED, volume.damage, fix=_REPAIR_IT)
     else:
         first = _check_once(disk, volume, checker, timeout_s)
     if policy is Policy.REPAIR and first.verdict is Verdict.DAMAGED:
@@ -217,7 +218,7 @@ def _repair(disk: Disk, volume: Volume, checker: Checker, first: VolumeVerdict, 
 
 
 def _say(volume: Volume, verdict: Verdict, meaning: str, run: Run) -> VolumeVerdict:
-    fix = {Verdict.DAMAGED: "repair it with --policy repair, or restore it"}.get(verdict, "")
+    fix = _REPAIR_IT if verdict is Verdict.DAMAGED else ""
     if verdict is Verdict.UNKNOWN and volume.type == "xfs":
         fix = "mount and unmount it once, then check again"
     return VolumeVerdict(volume.where, volume.type, verdict, meaning, run.command, run.exit_code, run.tail, fix)

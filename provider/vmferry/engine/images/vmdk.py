@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import struct
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from vmferry.engine.errors import NotADiskImage, RefusedImage
@@ -162,10 +161,8 @@ def _check_extent_name(name: str, extent: VmdkExtent, allow_beside: bool) -> Non
         )
     if extent.kind == "ZERO" and not extent.file_name:
         return
-    plain = (
-        extent.file_name and PurePosixPath(extent.file_name).name == extent.file_name and ":" not in extent.file_name
-    )
-    if not plain or "\\" in extent.file_name or extent.file_name in (".", ".."):
+    odd = any(mark in extent.file_name for mark in ("/", "\\", ":")) or extent.file_name in ("", ".", "..")
+    if odd:
         raise RefusedImage(f"{name}: its descriptor names a file that is not beside it: {extent.file_name!r}")
 
 
