@@ -9,7 +9,7 @@ ARGS ?=
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup demo test test-chaos lint format bench lock engine clean
+.PHONY: help setup demo test test-chaos lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
@@ -36,6 +36,9 @@ format: setup ## put the Python files into shape
 
 bench: setup ## speed against named peers, as ratios in one run
 	@$(PYTHON) -m tests.bench $(ARGS)
+
+docs: setup ## write docs/commands anew from the commands' own help
+	@$(PYTHON) scripts/command_docs.py
 
 lock: setup ## pin requirements/dev.txt anew (UPGRADE=1: the newest versions)
 	@scripts/lock.sh $(if $(UPGRADE),--upgrade)

@@ -6,10 +6,7 @@ from __future__ import annotations
 import click
 
 from vmferry import __version__
-from vmferry.cli.completion import completion
-from vmferry.cli.disk import disk
-from vmferry.cli.job import job
-from vmferry.cli.vault import vault
+from vmferry.cli.lazy import LazyGroup
 
 _EXITS = """\b
 Exit codes:
@@ -23,13 +20,12 @@ Exit codes:
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=_EXITS)
+@click.group(
+    cls=LazyGroup,
+    modules={name: f"vmferry.cli.{name}" for name in ("disk", "vault", "policy", "job", "completion")},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=_EXITS,
+)
 @click.version_option(__version__, prog_name="vmferry")
 def main() -> None:
     """Back up, restore, migrate and import virtual machines' disks, with proof."""
-
-
-main.add_command(disk)
-main.add_command(vault)
-main.add_command(job)
-main.add_command(completion)

@@ -9,13 +9,18 @@ from typing import Any, TypeVar
 
 import click
 
+from vmferry.cli.lazy import LazyGroup
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 LOCATION_HELP = """SRC and DST are a path (its name says the format, or write qcow2:PATH, raw:PATH …), a block device,
 nbd://host:port/name, nbd+unix:///name?socket=PATH, nbds:// for TLS, or https://… (read only)."""
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    modules={name: f"vmferry.cli.disk.{name}" for name in ("inspect", "proof", "compare", "copy", "fsck")},
+)
 def disk() -> None:
     """Inspect, prove, compare, copy and check single disks."""
 

@@ -3,11 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 from vmferry.cli.vault.group import vault
-
-for _name in ("add", "ls", "show", "verify", "restore", "prune", "hold", "doctor"):
-    importlib.import_module(f"vmferry.cli.vault.{_name}")
 
 __all__ = ["vault"]

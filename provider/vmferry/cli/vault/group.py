@@ -14,11 +14,19 @@ from typing import Any
 import click
 
 from vmferry.cli.exits import Exit
+from vmferry.cli.lazy import LazyGroup
 from vmferry.engine.errors import BadInput
 from vmferry.engine.progress import Progress, Status
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    modules={
+        **{name: f"vmferry.cli.vault.{name}" for name in ("add", "ls", "show", "verify", "restore", "prune", "hold")},
+        "release": "vmferry.cli.vault.hold",
+        "doctor": "vmferry.cli.vault.doctor",
+    },
+)
 def vault() -> None:
     """Write, list, verify, restore and prune backups.
 
