@@ -34,13 +34,15 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=path)
 
 
+def bind_to_us(command: Sequence[str]) -> list[str]:
+    """Make a command die with the thread that starts it: kill -9 of us must not leave it at work."""
+    setpriv = find_program("setpriv")
+    return list(command) if setpriv is None else [setpriv, "--pdeathsig", "KILL", "--", *command]
+
+
 def run_program(arguments: Sequence[str], device: str, *, timeout_s: float, keep_fds: Sequence[int] = ()) -> Run:
     """Run a checker on a device and wait for it."""
-    program = find_program(arguments[0]) or arguments[0]
-    command = [program, *arguments[1:], device]
-    setpriv = find_program("setpriv")
-    if setpriv is not None:  # kill -9 of us must not leave a checker at work
-        command = [setpriv, "--pdeathsig", "KILL", "--", *command]
+    command = bind_to_us([find_program(arguments[0]) or arguments[0], *arguments[1:], device])
     environment = {**os.environ, "LC_ALL": "C"}
     with subprocess.Popen(
         command,

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vmferry.engine.errors import NoSpace, SourceError, ToolMissing
+from vmferry.engine.filesystems.programs import bind_to_us
 from vmferry.engine.images.facts import ImageFacts
 from vmferry.engine.images.reader import ByteReader
 
@@ -45,7 +46,7 @@ def scratch_raw(image_fd: int, facts: ImageFacts, work_dir: Path | None) -> Iter
         os.ftruncate(file.fileno(), facts.virtual_size_bytes or 0)
         source = f"driver={facts.format},file.driver=file,file.locking=off,file.filename=/proc/self/fd/{image_fd}"
         target = f"driver=raw,file.driver=file,file.locking=off,file.filename=/proc/self/fd/{file.fileno()}"
-        command = ["qemu-img", "convert", "-n", "-S", "64k", "--target-is-zero"]
+        command = bind_to_us(["qemu-img", "convert", "-n", "-S", "64k", "--target-is-zero"])
         done = subprocess.run(
             [*command, "--image-opts", source, "--target-image-opts", target],
             capture_output=True,

@@ -18,8 +18,11 @@ _NAMES_ANOTHER_FILE = ("backing-filename", "full-backing-filename")
 
 def check_opinion(reader: FileReader, facts: ImageFacts, limits: Limits) -> None:
     """Refuse the image when qemu-img cannot read it or sees something else in it; raises `RefusedImage`."""
-    if shutil.which("qemu-img") is None:
-        raise ToolMissing(f"{facts.name}: the program qemu-img is not installed", fix="install the package qemu-utils")
+    for program, package in (("qemu-img", "qemu-utils"), ("prlimit", "util-linux")):
+        if shutil.which(program) is None:
+            raise ToolMissing(
+                f"{facts.name}: the program {program} is not installed", fix=f"install the package {package}"
+            )
     info = _ask(reader, facts, limits)
     special = info.get("format-specific", {}).get("data", {})
     if any(info.get(key) for key in _NAMES_ANOTHER_FILE) or special.get("data-file"):
