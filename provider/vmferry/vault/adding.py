@@ -109,10 +109,17 @@ def _copy_disk(
         way = _decide(point, disk, source, changes)
         links = _links(point, disk, way.parent)
         result = _pump(point, disk, source, way, links, pace)
-    image = point.dir / image_name(disk)
-    sealed.sync_file(image)
+    sealed.sync_file(point.dir / image_name(disk))
+    added = _describe(point, disk, way, links, changes, result)
+    point.record_done(added)
+    return added
+
+
+def _describe(
+    point: OpenPoint, disk: str, way: _Way, links: tuple[Link, ...], changes: Changes, result: CopyResult
+) -> BackupDisk:
     info = point.disk(disk).info
-    added = BackupDisk(
+    return BackupDisk(
         name=info.name,
         id=info.id,
         alias=info.alias,
@@ -127,7 +134,7 @@ def _copy_disk(
         from_checkpoint=changes.from_checkpoint if way.method is Method.DIRTY else None,
         to_checkpoint=changes.to_checkpoint,
         root=result.root,
-        image=store(image),
+        image=store(point.dir / image_name(disk)),
         backing=_backing(links),
         proof=store(point.dir / proof_name(disk)),
         read_bytes=result.read_bytes,
@@ -139,8 +146,6 @@ def _copy_disk(
         changed_ratio=round(result.changed_ratio, 6),
         compress_ratio=result.compress_ratio,
     )
-    point.record_done(added)
-    return added
 
 
 def _pump(point: OpenPoint, disk: str, source: Endpoint, way: _Way, links: tuple[Link, ...], pace: Pace) -> CopyResult:
