@@ -191,3 +191,18 @@ def test_names_of_any_kind(tmp_path: Path) -> None:
     disk = create(folder / "größe=1,2;'\".qcow2", "1M")
     with closing(open_source(image_spec(disk))) as endpoint:
         assert endpoint.size == MiB
+
+
+def test_what_a_kill_in_a_bad_moment_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = create(tmp_path / "disk.qcow2", "1M")
+    namespace = Path("/proc/self/ns/pid").stat().st_ino
+    folders = {
+        name: tmp_path / f"vmferry-{namespace}-{name}-x"
+        for name in ("4194305", str(os.getpid()))  # the first is above any process id
+    }
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "s").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    open_source(image_spec(disk)).close()
+    assert [folder.exists() for folder in folders.values()] == [False, True]

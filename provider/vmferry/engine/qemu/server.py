@@ -4,7 +4,8 @@
 We make the listening socket and hand it over (systemd's socket activation), so nobody polls for the server to be up:
 a connection waits in the queue until it is. The socket's name is removed before the server even starts; we reach it
 through a descriptor (/proc/self/fd/N). So there is no path another user could connect to, none that a `kill -9`
-could leave, and no limit of 107 characters. The server's messages go to a file without a name.
+leaves, and no limit of 107 characters. The server's messages go to a file without a name. A kill that hits the few
+microseconds in which the socket has a name leaves a folder; the next start removes it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,11 @@ class PrivateServer:
 
 
 @contextlib.contextmanager
-def _listen() -> Any:
+def _listen() -> Iterator[tuple[socket.socket, int]]:
     """Make a listening socket without a name, and a descriptor that leads to it."""
-    folder = tempfile.mkdtemp(prefix="vmferry-")
+    prefix = f"vmferry-{_namespace()}-"
+    _sweep(prefix)
+    folder = tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-")
     path = Path(folder, "s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
@@ -100,3 +103,18 @@ def _listen() -> Any:
             path.unlink(missing_ok=True)
             Path(folder).rmdir()
         yield listener, door
+
+
+def _sweep(prefix: str) -> None:
+    """Remove what processes left that were killed within `_listen`."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        pid = folder.name[len(prefix) :].split("-")[0]
+        if not Path("/proc", pid).exists():
+            with contextlib.suppress(OSError):  # another user's, or somebody else sweeps too
+                (folder / "s").unlink(missing_ok=True)
+                folder.rmdir()
+
+
+def _namespace() -> int:
+    """Tell process ids of one container from those of another that shares our temporary folder."""
+    return Path("/proc/self/ns/pid").stat().st_ino
