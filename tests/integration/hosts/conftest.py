@@ -15,7 +15,7 @@ from lab.sshd import Sshd
 
 from vmferry.engine.jobs import list_jobs
 from vmferry.hosts.ssh import SshHost
-from vmferry.hosts.zipapp import cached_zipapp
+from vmferry.hosts.zipapp import Zipapp, cached_zipapp
 
 
 def bare_pythons() -> list[tuple[str, ...]]:
@@ -41,9 +41,14 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
         _stop_jobs(sshd.jobs)
 
 
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Zipapp:
+    return cached_zipapp(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
-def host(sshd: Sshd, tmp_path: Path) -> Iterator[SshHost]:
-    with SshHost(sshd.settings(), engine=cached_zipapp(tmp_path / "cache")) as host:
+def host(sshd: Sshd, engine: Zipapp) -> Iterator[SshHost]:
+    with SshHost(sshd.settings(), engine=engine) as host:
         yield host
 
 

@@ -19,7 +19,7 @@ from vmferry.engine.jobs import JobDirectory, JobSpec, JobState, JobStatus, poll
 from vmferry.engine.units import MiB
 from vmferry.hosts.ssh import SshHost
 from vmferry.hosts.waiting import run, wait
-from vmferry.hosts.zipapp import cached_zipapp
+from vmferry.hosts.zipapp import Zipapp
 
 # Says nothing until nobody listens any more.
 SILENT = "import select; poll = select.poll(); poll.register(1, 0); poll.poll()"
@@ -42,10 +42,12 @@ class Waiter:
 
 
 @pytest.mark.parametrize("multiplex", [True, False], ids=["shared-connection", "own-connection"])
-def test_a_job_runs_on_while_its_host_cannot_be_reached(sshd: Sshd, tmp_path: Path, multiplex: bool) -> None:
+def test_a_job_runs_on_while_its_host_cannot_be_reached(
+    sshd: Sshd, engine: Zipapp, tmp_path: Path, multiplex: bool
+) -> None:
     disk = make_disk(tmp_path / "source", 20 * MiB)
     spec = slowly("a", disk, tmp_path / "target")
-    with SshHost(sshd.settings(multiplex=multiplex), engine=cached_zipapp(tmp_path / "cache")) as host:
+    with SshHost(sshd.settings(multiplex=multiplex), engine=engine) as host:
         host.start(spec)
         waiter = Waiter(host, spec)
         directory = JobDirectory(sshd.jobs / "a")
@@ -88,8 +90,7 @@ def test_a_host_that_stays_away_is_lost(sshd: Sshd, host: SshHost) -> None:
         wait(host, "a", outage_s=0.5)
 
 
-def test_a_host_that_says_nothing_is_lost(sshd: Sshd, tmp_path: Path) -> None:
-    engine = cached_zipapp(tmp_path / "cache")
+def test_a_host_that_says_nothing_is_lost(sshd: Sshd, engine: Zipapp) -> None:
     stuck = sshd.settings(python=(sys.executable, "-c", SILENT), command_timeout_s=2.0, multiplex=False)
     with SshHost(sshd.settings(), engine=engine) as host:
         host.poll("a")

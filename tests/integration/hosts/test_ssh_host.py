@@ -21,14 +21,16 @@ from vmferry.engine.units import MiB
 from vmferry.hosts.errors import HostConfused, HostUnfit
 from vmferry.hosts.ssh import SshHost
 from vmferry.hosts.waiting import run, wait
-from vmferry.hosts.zipapp import cached_zipapp
+from vmferry.hosts.zipapp import Zipapp
 
 
-def test_a_bare_python_copies_and_proves(sshd: Sshd, tmp_path: Path, bare_python: tuple[str, ...]) -> None:
+def test_a_bare_python_copies_and_proves(
+    sshd: Sshd, engine: Zipapp, tmp_path: Path, bare_python: tuple[str, ...]
+) -> None:
     disk = make_disk(tmp_path / "source", 9 * MiB + 512)
     spec = copy_spec("a", disk, tmp_path / "target", proof="disk.proof")
     told: list[object] = []
-    with SshHost(sshd.settings(python=bare_python), engine=cached_zipapp(tmp_path / "cache")) as host:
+    with SshHost(sshd.settings(python=bare_python), engine=engine) as host:
         status = run(host, spec, on_progress=told.append, every_s=0.1)
         assert status.result is not None
         assert status.result.value is not None
@@ -52,11 +54,13 @@ def test_the_engine_is_shipped_once(sshd: Sshd, host: SshHost) -> None:
     assert shipped[0].stat().st_mtime_ns == stamp
 
 
-def test_a_second_start_attaches_and_a_third_finds_the_result(sshd: Sshd, host: SshHost, tmp_path: Path) -> None:
+def test_a_second_start_attaches_and_a_third_finds_the_result(
+    sshd: Sshd, engine: Zipapp, host: SshHost, tmp_path: Path
+) -> None:
     disk = make_disk(tmp_path / "source", 20 * MiB)
     spec = slowly("a", disk, tmp_path / "target")
     first = host.start(spec)
-    with SshHost(sshd.settings(), engine=cached_zipapp(tmp_path / "cache")) as other:
+    with SshHost(sshd.settings(), engine=engine) as other:
         second = other.start(spec)
         assert (second.state, second.pid, second.attempts) == (JobState.RUNNING, first.pid, 1)
         with pytest.raises(JobMismatch, match=r"params\.target\.address"):
@@ -131,8 +135,7 @@ def test_an_event_loop_polls_many_at_once(host: SshHost, tmp_path: Path) -> None
     assert {status.id for status in host.jobs()} == {"job0", "job1", "job2"}
 
 
-def test_a_host_without_a_fitting_python_is_named(sshd: Sshd, tmp_path: Path) -> None:
-    engine = cached_zipapp(tmp_path / "cache")
+def test_a_host_without_a_fitting_python_is_named(sshd: Sshd, engine: Zipapp) -> None:
     unfit = pytest.raises(HostUnfit, match=r"127\.0\.0\.1 has no python3\.4711")
     with SshHost(sshd.settings(python=("python3.4711",)), engine=engine) as host, unfit:
         host.poll("a")
@@ -140,13 +143,13 @@ def test_a_host_without_a_fitting_python_is_named(sshd: Sshd, tmp_path: Path) ->
         host.poll("a")
 
 
-def test_a_start_up_file_that_talks_is_named(sshd: Sshd, host: SshHost, tmp_path: Path) -> None:
+def test_a_start_up_file_that_talks_is_named(sshd: Sshd, engine: Zipapp, host: SshHost, tmp_path: Path) -> None:
     talking = tmp_path / "talking-python"
     talking.write_text("#!/bin/sh\necho welcome\n")
     talking.chmod(0o755)
     host.poll("a")
     confused = pytest.raises(HostConfused, match="gave no answer of the engine")
-    with SshHost(sshd.settings(python=(str(talking),)), engine=cached_zipapp(tmp_path / "cache")) as other, confused:
+    with SshHost(sshd.settings(python=(str(talking),)), engine=engine) as other, confused:
         other.poll("a")
 
 

@@ -13,13 +13,8 @@ from lab.sshd import Sshd
 from vmferry.engine.errors import HostLost, TrustError
 from vmferry.engine.jobs import JobState
 from vmferry.hosts.errors import AuthenticationFailed
-from vmferry.hosts.settings import SshSettings
 from vmferry.hosts.ssh import SshHost
-from vmferry.hosts.zipapp import cached_zipapp
-
-
-def host_with(settings: SshSettings, tmp_path: Path) -> SshHost:
-    return SshHost(settings, engine=cached_zipapp(tmp_path / "cache"))
+from vmferry.hosts.zipapp import Zipapp
 
 
 def fingerprint(sshd: Sshd) -> str:
@@ -29,9 +24,9 @@ def fingerprint(sshd: Sshd) -> str:
 
 
 @pytest.mark.parametrize("multiplex", [True, False], ids=["shared-connection", "own-connection"])
-def test_an_unknown_host_key_is_refused_and_named(sshd: Sshd, tmp_path: Path, multiplex: bool) -> None:
+def test_an_unknown_host_key_is_refused_and_named(sshd: Sshd, engine: Zipapp, tmp_path: Path, multiplex: bool) -> None:
     empty = tmp_path / "empty"
-    host = host_with(sshd.settings(known_hosts=empty, multiplex=multiplex), tmp_path)
+    host = SshHost(sshd.settings(known_hosts=empty, multiplex=multiplex), engine=engine)
     with host, pytest.raises(TrustError, match="knows no key of it") as caught:
         host.poll("a")
     assert fingerprint(sshd) in caught.value.what
@@ -40,8 +35,8 @@ def test_an_unknown_host_key_is_refused_and_named(sshd: Sshd, tmp_path: Path, mu
     assert list(sshd.home.iterdir()) == []
 
 
-def test_a_changed_host_key_is_refused_also_in_a_loop(sshd: Sshd, tmp_path: Path) -> None:
-    with host_with(sshd.settings(), tmp_path) as host:
+def test_a_changed_host_key_is_refused_also_in_a_loop(sshd: Sshd, engine: Zipapp) -> None:
+    with SshHost(sshd.settings(), engine=engine) as host:
         assert host.poll("a").state is JobState.ABSENT
         sshd.kill()
         sshd.change_host_key()
@@ -53,10 +48,10 @@ def test_a_changed_host_key_is_refused_also_in_a_loop(sshd: Sshd, tmp_path: Path
     assert fingerprint(sshd) in caught.value.what
 
 
-def test_the_fix_for_an_unknown_key_works(sshd: Sshd, tmp_path: Path) -> None:
+def test_the_fix_for_an_unknown_key_works(sshd: Sshd, engine: Zipapp, tmp_path: Path) -> None:
     known = tmp_path / "known"
     settings = sshd.settings(known_hosts=known)
-    with host_with(settings, tmp_path) as host:
+    with SshHost(settings, engine=engine) as host:
         with pytest.raises(TrustError) as caught:
             host.poll("a")
         command = caught.value.fix.rpartition(": ")[2]
@@ -65,10 +60,10 @@ def test_the_fix_for_an_unknown_key_works(sshd: Sshd, tmp_path: Path) -> None:
 
 
 def test_only_an_explicit_no_trusts_anybody_and_it_is_logged(
-    sshd: Sshd, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sshd: Sshd, engine: Zipapp, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        host = host_with(sshd.settings(known_hosts=None, verify_host_key=False), tmp_path)
+        host = SshHost(sshd.settings(known_hosts=None, verify_host_key=False), engine=engine)
     with host:
         assert host.poll("a").state is JobState.ABSENT
     assert [record.getMessage() for record in caplog.records] == [
@@ -76,17 +71,17 @@ def test_only_an_explicit_no_trusts_anybody_and_it_is_logged(
     ]
 
 
-def test_a_refused_key_is_named(sshd: Sshd, tmp_path: Path) -> None:
-    host = host_with(sshd.settings(identity=sshd.host_key), tmp_path)
+def test_a_refused_key_is_named(sshd: Sshd, engine: Zipapp) -> None:
+    host = SshHost(sshd.settings(identity=sshd.host_key), engine=engine)
     with host, pytest.raises(AuthenticationFailed, match=r"host_key: .*Permission denied"):
         host.poll("a")
 
 
-def test_a_key_that_others_can_read_is_named(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_key_that_others_can_read_is_named(sshd: Sshd, engine: Zipapp, tmp_path: Path) -> None:
     loose = tmp_path / "loose"
     loose.write_bytes(sshd.identity.read_bytes())
     loose.chmod(0o644)
-    host = host_with(sshd.settings(identity=loose), tmp_path)
+    host = SshHost(sshd.settings(identity=loose), engine=engine)
     with host, pytest.raises(AuthenticationFailed, match="loose") as caught:
         host.poll("a")
     assert "ours alone" in caught.value.fix

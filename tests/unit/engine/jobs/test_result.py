@@ -67,3 +67,11 @@ def test_the_table_of_transitions_is_whole() -> None:
     assert reached == set(JobState)
     assert JobState.RUNNING not in FORGETTABLE
     assert JobState.DONE not in STARTABLE
+
+
+def test_the_page_for_operators_has_the_same_table() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "jobs.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    told = {row[0].strip("`"): {word.strip() for word in row[2].split(",")} for row in rows if row[0].strip("`") in
+            {state.value for state in JobState}}  # fmt: skip
+    assert told == {state.value: {one.value for one in following} for state, following in TRANSITIONS.items()}
