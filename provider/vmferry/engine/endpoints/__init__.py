@@ -17,6 +17,10 @@ def open_source(spec: EndpointSpec, secrets: Mapping[str, str] = NO_SECRETS) -> 
         from vmferry.engine.endpoints.file import open_file_source
 
         return open_file_source(spec.address)
+    if spec.kind == "image" and spec.options.get("over"):
+        from vmferry.engine.endpoints.image_over import open_image_over
+
+        return open_image_over(spec, secrets)
     if spec.kind == "image":
         from vmferry.engine.endpoints.image import open_image_source
 

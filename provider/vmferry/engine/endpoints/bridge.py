@@ -19,13 +19,14 @@ from typing import Any, NamedTuple, Optional
 from vmferry.engine.endpoint import Endpoint
 from vmferry.engine.endpoints.block_reader import BlockReader
 from vmferry.engine.endpoints.bridge_protocol import Request, negotiate, read_request, reply_header
-from vmferry.engine.errors import EngineError
+from vmferry.engine.errors import EngineError, SourceError
 from vmferry.engine.units import MiB
 
 MAX_READ_BYTES = 4 * MiB
 WORKERS = 8
 
 _EIO = 5
+_ENDLESS_BYTES = 1 << 60
 
 
 class _Job(NamedTuple):
@@ -51,10 +52,17 @@ class _Peer:
 class Bridge:
     """Serves until it is closed. Its socket has an abstract name: nothing is left on disk when we are killed."""
 
-    def __init__(self, endpoint: Endpoint, *, workers: int = WORKERS) -> None:
+    def __init__(self, endpoint: Endpoint, *, workers: int = WORKERS, slack_bytes: Optional[int] = None) -> None:
+        """With `slack_bytes`, what lies further behind the end is an error, and so many bytes there are zeros.
+
+        qemu reads zeros behind the end of a file: a qcow2 that was cut off in an upload would be a disk with holes.
+        It cannot do so when the export is said to be larger than anything an image points to.
+        """
         self.failure: Optional[EngineError] = None
         """The first error of the endpoint: NBD carries no more than "I/O error" to the client."""
         self._endpoint = endpoint
+        self._slack_bytes = slack_bytes or 0
+        self._announced = endpoint.size if slack_bytes is None else _ENDLESS_BYTES
         self._reader = BlockReader(endpoint, connections=workers)
         self._jobs: queue.Queue[Optional[_Job]] = queue.Queue()
         self._peers: list[_Peer] = []
@@ -102,7 +110,7 @@ class Bridge:
     def _serve(self, peer: _Peer) -> None:
         try:
             with contextlib.suppress(OSError, EOFError):
-                if not negotiate(peer.connection, self._endpoint.size, MAX_READ_BYTES):
+                if not negotiate(peer.connection, self._announced, MAX_READ_BYTES):
                     return
                 while (request := read_request(peer.connection)) is not None:
                     self._jobs.put(_Job(peer, request))
@@ -117,15 +125,27 @@ class Bridge:
             job.peer.reply(reply_header(job.request, error), data)
 
     def _answer(self, request: Request, buffer: memoryview) -> tuple[int, memoryview]:
-        refused = request.refusal(self._endpoint.size, MAX_READ_BYTES)
+        refused = request.refusal(self._announced, MAX_READ_BYTES)
         if refused:
             return refused, buffer[:0]
         try:
-            self._reader.read_into(request.offset, buffer[: request.length])
+            self._read(request.offset, buffer[: request.length])
         except EngineError as error:
             self.failure = self.failure or error
             return _EIO, buffer[:0]
         return 0, buffer[: request.length]
+
+    def _read(self, offset: int, buffer: memoryview) -> None:
+        size = self._endpoint.size
+        if offset + len(buffer) > size + self._slack_bytes:
+            raise SourceError(
+                f"{self._endpoint.name}: the image points behind its own end (byte {size}), so it was cut off",
+                fix="upload or export it again",
+            )
+        inside = max(0, min(len(buffer), size - offset))
+        if inside:
+            self._reader.read_into(offset, buffer[:inside])
+        buffer[inside:] = bytes(len(buffer) - inside)
 
     def close(self) -> None:
         """Stop serving; the endpoint stays open. May be called twice."""

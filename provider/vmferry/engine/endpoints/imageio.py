@@ -96,12 +96,12 @@ class ImageioEndpoint:
         context = "zero" if since is None else "dirty"
         with self._spool_lock:
             if context not in self._spools:
-                self._spools[context] = self._fetch(context)
+                self._spools[context] = self._fetch(since)
         return self._spools[context]
 
-    def _fetch(self, context: str) -> ExtentSpool:
+    def _fetch(self, since: Optional[str]) -> ExtentSpool:
         timeout_s = float(self._options.get("extents_timeout_s", EXTENTS_TIMEOUT_S))
-        return self._persist(lambda: self._wire.fetch_extents(context, self.size, timeout_s), self._limit_s)
+        return self._persist(lambda: self._wire.fetch_extents(since, self.size, timeout_s), self._limit_s)
 
     def connect(self) -> Connection:
         """Open one more connection (at its first request)."""

@@ -7,7 +7,6 @@ holds the whole list; so does its `size()`, which asks for all extents to learn 
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import ssl
@@ -42,9 +41,9 @@ class Abilities:
 
 
 def redact(location: Location) -> str:
-    """Name a transfer without its ticket, which is a key, but so that two can be told apart."""
-    short = hashlib.sha256(location.target.encode()).hexdigest()[:6]
-    return f"{location.root}/images/…{short}"
+    """Name a transfer by the start of its ticket: the rest is a key, but two transfers can be told apart."""
+    folder, _, ticket = location.target.rpartition("/")
+    return f"{location.root}{folder}/{ticket[:8]}"
 
 
 class ImageioWire:
@@ -84,15 +83,18 @@ class ImageioWire:
             raise TransferError(response.status, body)
         return response, body
 
-    def fetch_extents(self, context: str, size_bytes: int, timeout_s: float) -> ExtentSpool:
-        """Fetch all extents of a context, "zero" or "dirty"."""
+    def fetch_extents(self, since: Optional[str], size_bytes: int, timeout_s: float) -> ExtentSpool:
+        """Fetch all extents, or only those that changed."""
+        context = "zero" if since is None else "dirty"
         spool = ExtentSpool()
         try:
             with closing(create_client(self.location, self._context, timeout_s)) as client:
                 client.request("GET", f"{self.location.target}/extents?context={context}")
                 response = client.getresponse()
                 if response.status == 404 and context == "dirty":
-                    raise BadInput(f"{self._name}: the transfer does not know what changed", fix=_DIRTY_FIX)
+                    raise BadInput(
+                        f"{self._name}: the transfer does not know what changed since {since}", fix=_DIRTY_FIX
+                    )
                 if response.status != 200:
                     raise TransferError(response.status, response.read(4096))
                 found = parse_extents(response.read, context, self._name)
