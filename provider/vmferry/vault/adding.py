@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmferry.engine.endpoint import Endpoint, EndpointSpec
@@ -104,7 +104,7 @@ def _copy_disk(
     point: OpenPoint, disk: str, spec: EndpointSpec, changes: Changes, pace: Pace, secrets: Mapping[str, str]
 ) -> BackupDisk:
     with ExitStack() as open_things:
-        source = open_source(spec, secrets)
+        source = _open(spec, secrets)
         open_things.callback(source.close)
         way = _decide(point, disk, source, changes)
         links = _links(point, disk, way.parent)
@@ -113,6 +113,17 @@ def _copy_disk(
     added = _describe(point, disk, way, links, changes, result)
     point.record_done(added)
     return added
+
+
+def _open(spec: EndpointSpec, secrets: Mapping[str, str]) -> Endpoint:
+    """Open the source; an image that has lost the bitmap we name is opened without it, and heals."""
+    try:
+        return open_source(spec, secrets)
+    except BadInput:
+        if not spec.options.get("bitmap"):
+            raise
+        rest = {key: value for key, value in spec.options.items() if key != "bitmap"}
+        return open_source(replace(spec, options=rest), secrets)
 
 
 def _describe(
