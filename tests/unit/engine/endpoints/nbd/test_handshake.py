@@ -41,6 +41,8 @@ class Peer:
     def _talk(self) -> None:
         with contextlib.suppress(ConnectionError), self._theirs, self._theirs.makefile("rb") as said:
             self._theirs.sendall(self._greeting)
+            if len(self._greeting) < protocol.GREETING.size:
+                return
             said.read(4)
             while len(head := said.read(protocol.OPTION.size)) == protocol.OPTION.size:
                 _, option, length = protocol.OPTION.unpack(head)
