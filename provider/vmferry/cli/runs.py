@@ -6,10 +6,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmferry.cli.bar import ProgressBar, read_status
-from vmferry.engine.errors import JobBusy
+from vmferry.engine.errors import BadInput, EngineError, JobBusy, JournalMismatch, TrustError
+
+if TYPE_CHECKING:
+    from vmferry.engine.jobs import JobDirectory
 
 
 def state_dir() -> Path:
@@ -32,7 +35,7 @@ def run_job(
     path = directory.absolute() if directory else state_dir() / job_id(kind, *name)
     home = JobDirectory(path)
     spec = JobSpec(path.name, JobKind(kind), dict(params))
-    _forget_finished(home)
+    _begin_anew(home)
     lock = claim(home, spec).lock
     if lock is None:
         raise JobBusy(f"the job in {path} runs already", fix=f"wait for it, or see: vmferry job show {path}")
@@ -41,15 +44,39 @@ def run_job(
         with ProgressBar(lambda: read_status(poll(home).progress), label):
             result = run.run()
     if result.error is not None:
-        raise result.error.to_exception()
+        error = result.error.to_exception()
+        if isinstance(error, JournalMismatch):
+            error = JournalMismatch(error.what, fix=f"to begin anew: vmferry job forget {path}")
+        if directory is None:
+            _forget_fruitless(home, error)
+        raise error
     if directory is None:
         forget(home)
     return result.value or {}
 
 
-def _forget_finished(home: Any) -> None:
-    """A command that is given again after it was done means: do it again."""
-    from vmferry.engine.jobs import JobState, forget, poll
+def _begin_anew(home: JobDirectory) -> None:
+    """Take away what an ended job was asked, so that it may go on with another rate or more workers.
 
-    if poll(home).state is JobState.DONE:
+    Its journal knows between which disks it runs, and refuses any other. A command that is given again after it was
+    done means: do it again.
+    """
+    from vmferry.engine.jobs import JobState, forget, poll
+    from vmferry.engine.jobs.lock import try_acquire
+
+    state = poll(home).state
+    if state is JobState.DONE:
+        forget(home)
+    elif state not in (JobState.ABSENT, JobState.RUNNING):
+        lock = try_acquire(home.lock)
+        if lock is not None:
+            with lock:
+                home.spec.unlink(missing_ok=True)
+
+
+def _forget_fruitless(home: JobDirectory, error: EngineError) -> None:
+    """Leave nothing behind of a job that was refused before it began."""
+    from vmferry.engine.jobs import forget
+
+    if isinstance(error, (BadInput, TrustError)) and not home.journal.exists():
         forget(home)

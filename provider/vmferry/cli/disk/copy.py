@@ -10,7 +10,7 @@ import click
 
 from vmferry.cli.disk.group import LOCATION_HELP, disk, source_options
 from vmferry.cli.output import Output, command
-from vmferry.engine.errors import ProofMismatch
+from vmferry.engine.errors import BadInput, ProofMismatch
 from vmferry.engine.units import format_bytes, format_seconds, parse_bytes
 
 
@@ -44,6 +44,10 @@ def copy_command(out: Output, source: str, target: str, **given: Any) -> None:
     from vmferry.cli.runs import run_job
     from vmferry.engine.location import parse_target
 
+    if given["dirty"] and not given["parent"]:
+        raise BadInput(
+            "--dirty copies changes, but not what they are changes to", fix="name the proofs it stands on: --parent"
+        )
     names = ("format_name", "trust_backing", "tls_ca", "no_tls_verify", "headers")
     choice = SourceChoice(source, **{name: given[name] for name in names})
     wanted = choice.spec()

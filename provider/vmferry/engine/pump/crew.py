@@ -10,12 +10,11 @@ from vmferry.engine.endpoint import Connection, Endpoint
 from vmferry.engine.journal import Journal, ZeroRun
 from vmferry.engine.progress import Progress
 from vmferry.engine.proof.chain import ProofChain
-from vmferry.engine.proof.digests import count_bits
 from vmferry.engine.pump.commits import Commits
 from vmferry.engine.pump.dispenser import Dispenser
 from vmferry.engine.pump.plan import GroupTask, ZeroTask
 from vmferry.engine.pump.result import CopyResult
-from vmferry.engine.pump.worker import GroupMover, task_bytes
+from vmferry.engine.pump.worker import GroupMover, leaf_bytes, task_bytes
 from vmferry.engine.statistics import CompressionSample
 from vmferry.engine.throttle import Throttle
 from vmferry.engine.units import GROUP_BYTES, LEAF_BYTES
@@ -113,13 +112,13 @@ class Crew:
 
     def _do_group(self, task: GroupTask, mover: GroupMover, target: Connection) -> None:
         weight = task_bytes(task.read, task.zero)
-        read_bytes = count_bits(task.read) * LEAF_BYTES
+        read_bytes = leaf_bytes(task.read, task.number, self._source.size)
         self._throttle.take(read_bytes, self._stop)
         self._commits.begin(weight, target, self._stop)
         record, touched = mover.move(task.number, task.read, task.zero)
         self._commits.finish(weight, record, target, touched=touched)
         self._dispenser.done(task)
-        zero_bytes = count_bits(task.zero) * LEAF_BYTES
+        zero_bytes = leaf_bytes(task.zero, task.number, self._source.size)
         self._progress.add(read_bytes + zero_bytes, zero_bytes=zero_bytes)
 
     def _do_zeros(self, task: ZeroTask, target: Connection) -> None:

@@ -18,14 +18,15 @@ from vmferry.engine.extents import Extent
 from vmferry.engine.journal import Journal
 from vmferry.engine.progress import Progress
 from vmferry.engine.proof.chain import ProofChain
-from vmferry.engine.proof.digests import ProofGroup, count_bits
+from vmferry.engine.proof.digests import ProofGroup
 from vmferry.engine.proof.writer import compute_root, write_proof
 from vmferry.engine.pump.crew import Crew
 from vmferry.engine.pump.dispenser import Dispenser
 from vmferry.engine.pump.plan import GroupTask, Task, ZeroTask, plan_tasks, total_bytes
 from vmferry.engine.pump.result import PLAIN_COPY, CopyOptions, CopyResult
+from vmferry.engine.pump.worker import leaf_bytes
 from vmferry.engine.throttle import Throttle
-from vmferry.engine.units import GROUP_BYTES, LEAF_BYTES, LEAVES_PER_GROUP, format_bytes
+from vmferry.engine.units import LEAF_BYTES, format_bytes
 
 
 def copy(
@@ -153,7 +154,7 @@ def _prove(journal: Journal, size_bytes: int, parent: ProofChain | None, path: P
     def counted() -> Iterator[ProofGroup]:
         nonlocal changed
         for group in journal.groups():
-            changed += _leaf_bytes(group.changed, group.number, size_bytes)
+            changed += leaf_bytes(group.changed, group.number, size_bytes)
             yield group
 
     if path is None:
@@ -161,9 +162,3 @@ def _prove(journal: Journal, size_bytes: int, parent: ProofChain | None, path: P
     else:
         root = write_proof(path, size_bytes, counted(), parent)
     return root.hex(), changed
-
-
-def _leaf_bytes(mask: int, index: int, size_bytes: int) -> int:
-    total = count_bits(mask) * LEAF_BYTES
-    last_leaf, length = divmod(size_bytes - index * GROUP_BYTES, LEAF_BYTES)
-    return total - (LEAF_BYTES - length) if last_leaf < LEAVES_PER_GROUP and mask >> last_leaf & 1 else total

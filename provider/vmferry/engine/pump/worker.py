@@ -10,7 +10,7 @@ from vmferry.engine.endpoint import Connection
 from vmferry.engine.proof.chain import ProofChain
 from vmferry.engine.proof.digests import ProofGroup, bits, count_bits, runs
 from vmferry.engine.statistics import CompressionSample
-from vmferry.engine.units import GROUP_BYTES, LEAF_BYTES
+from vmferry.engine.units import GROUP_BYTES, LEAF_BYTES, LEAVES_PER_GROUP
 
 _ZERO_LEAF = bytes(LEAF_BYTES)
 _ZERO_HEAD = bytes(32)
@@ -95,6 +95,13 @@ def _drop_unchanged(lower: ProofGroup | None, digests: dict[int, bytes], zero: i
     before = dict(zip(bits(lower.data), lower.leaves))
     changed = {bit: digest for bit, digest in digests.items() if before.get(bit) != digest}
     return changed, zero & lower.data
+
+
+def leaf_bytes(mask: int, number: int, size_bytes: int) -> int:
+    """Count the bytes of a group's leaves; the last leaf of a disk may be short."""
+    total = count_bits(mask) * LEAF_BYTES
+    last_leaf, length = divmod(size_bytes - number * GROUP_BYTES, LEAF_BYTES)
+    return total - (LEAF_BYTES - length) if last_leaf < LEAVES_PER_GROUP and mask >> last_leaf & 1 else total
 
 
 def task_bytes(read: int, zero: int) -> int:
