@@ -14,7 +14,8 @@ def naive_root(image: bytes) -> str:
     for number in range(-(-len(image) // (64 * LEAF))):
         mask, digests = 0, b""
         for bit in range(64):
-            leaf = image[(number * 64 + bit) * LEAF :][:LEAF]
+            at = (number * 64 + bit) * LEAF
+            leaf = image[at : at + LEAF]
             if leaf.strip(b"\0"):
                 mask |= 1 << bit
                 digests += hashlib.sha256(leaf).digest()
