@@ -59,8 +59,9 @@ class ImageEndpoint:
         """Stop the server, which writes out what it has."""
         self._nbd.close()
         self._server.stop()
-        if self._target:
-            self._target.finish()
+        target, self._target = self._target, None
+        if target:
+            target.finish()
 
 
 def open_image_source(spec: EndpointSpec) -> ImageEndpoint:

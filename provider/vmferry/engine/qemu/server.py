@@ -92,16 +92,18 @@ def _listen() -> Iterator[tuple[socket.socket, int]]:
     """Make a listening socket without a name, and a descriptor that leads to it."""
     prefix = f"vmferry-{_namespace()}-"
     _sweep(prefix)
-    folder = tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-")
-    path = Path(folder, "s")
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
+    # By descriptor, because the temporary folder's path may be longer than a socket address can be.
+    inside = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
-            listener.bind(str(path))
+            listener.bind(f"/proc/self/fd/{inside}/s")
             listener.listen(_CLIENTS)
-            door = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            door = os.open(folder / "s", os.O_PATH | os.O_CLOEXEC)
         finally:
-            path.unlink(missing_ok=True)
-            Path(folder).rmdir()
+            os.close(inside)
+            (folder / "s").unlink(missing_ok=True)
+            folder.rmdir()
         yield listener, door
 
 

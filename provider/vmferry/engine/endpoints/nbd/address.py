@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -64,14 +65,7 @@ class NbdAddress:
     def dial(self, timeout_s: float) -> socket.socket:
         """Connect; OSError where nobody answers."""
         if not self.host:
-            stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                stream.settimeout(timeout_s)
-                stream.connect(self.socket_path)
-            except BaseException:
-                stream.close()
-                raise
-            return stream
+            return _dial_unix(self.socket_path, timeout_s)
         stream = socket.create_connection((self.host, self.port), timeout_s)
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -87,6 +81,21 @@ class NbdAddress:
         except ssl.SSLCertVerificationError as error:
             what = f"{self.label}: the server's certificate is not trusted: {error.verify_message}"
             raise TrustError(what, fix="give the right authority with tls_ca") from error
+
+
+def _dial_unix(path: str, timeout_s: float) -> socket.socket:
+    """Connect by descriptor: a path of more than 107 characters does not fit into a socket address."""
+    door = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        stream.settimeout(timeout_s)
+        stream.connect(f"/proc/self/fd/{door}")
+    except BaseException:
+        stream.close()
+        raise
+    finally:
+        os.close(door)
+    return stream
 
 
 def parse_address(url: str, options: Mapping[str, Any]) -> NbdAddress:
