@@ -9,21 +9,27 @@ ARGS ?=
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup demo test test-chaos lint format bench docs lock engine clean
+.PHONY: help setup setup-airflow demo demo-airflow test test-airflow test-chaos lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Options: JOBS=N tests at once (now $(JOBS)), ARGS="-k word" for pytest and bench.'
 
 setup: ## install what is missing: apt packages, .venv, vmferry itself
 	@scripts/setup.sh
 
+setup-airflow: ## the same and Airflow, into the same .venv
+	@scripts/setup.sh airflow
+
 demo: setup ## a disk is backed up, damaged, caught and restored, on this machine, in two minutes
 	@$(PYTHON) -m lab.demo
 
 test: setup ## unit, contract and integration tests, under 15 minutes
-	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 tests/unit tests/contract tests/integration $(ARGS)
+	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 --ignore=tests/unit/airflow tests/unit tests/contract tests/integration $(ARGS)
+
+test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Airflow, minutes long
+	@$(PYTHON) -m pytest --durations=10 tests/unit/airflow tests/e2e $(ARGS)
 
 test-chaos: setup ## kill everything at random moments, minutes long
 	@$(PYTHON) -m pytest tests/chaos -m chaos --durations=10 $(ARGS)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up all that vmferry needs, on Debian 12+ and Ubuntu 22.04+, as root or with sudo.
 # Run it as often as you like: what is there already is left alone, and then it takes less than a second.
+# `setup.sh airflow` installs Airflow too, into the same .venv: some 120 packages that nothing else needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,6 +9,7 @@ readonly LOG=build/setup.log
 readonly LAST=build/setup.last # what the last command printed
 readonly VENV=.venv
 readonly STAMP=$VENV/vmferry-setup.stamp
+readonly AIRFLOW_STAMP=$VENV/vmferry-airflow.stamp
 # The machine's own certificates, so that set-up also works behind a company's proxy.
 export UV_SYSTEM_CERTS=true UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=never
 export PIP_DISABLE_PIP_VERSION_CHECK=1 DEBIAN_FRONTEND=noninteractive
@@ -95,7 +97,7 @@ install_python() {
 }
 
 inputs_hash() {
-  { cat requirements/*.txt pyproject.toml scripts/setup.sh; pwd; } | sha256sum | cut -d' ' -f1
+  { cat requirements/dev.txt requirements/uv.txt pyproject.toml scripts/setup.sh "$@"; pwd; } | sha256sum | cut -d' ' -f1
 }
 
 is_up_to_date() {
@@ -141,7 +143,24 @@ install_requirements() {
     || die "could not install vmferry; see $LOG"
 }
 
-main() {
+has_airflow() {
+  [ -f "$AIRFLOW_STAMP" ] && [ "$(cat "$AIRFLOW_STAMP")" = "$(inputs_hash requirements/airflow.txt)" ] \
+    && [ -x $VENV/bin/airflow ]
+}
+
+install_airflow() {
+  local uv
+  has_airflow && return
+  install_uv
+  uv=$(find_uv)
+  say "Python packages of requirements/airflow.txt"
+  run_three_times "$uv" pip install -q --python $VENV/bin/python -r requirements/airflow.txt \
+    || die "could not install requirements/airflow.txt; see $LOG"
+  inputs_hash requirements/airflow.txt >"$AIRFLOW_STAMP"
+  say "Airflow is there after $SECONDS s"
+}
+
+set_up() {
   mkdir -p build
   exec 9>build/setup.lock
   flock 9 # two makes at once: the second waits and finds all done
@@ -156,6 +175,14 @@ main() {
   install_requirements
   inputs_hash >"$STAMP"
   say "done in $SECONDS s"
+}
+
+main() {
+  case "${1:-}" in
+    "") set_up ;;
+    airflow) set_up && install_airflow ;;
+    *) echo "setup: usage: scripts/setup.sh [airflow]" >&2 && exit 2 ;;
+  esac
 }
 
 main "$@"

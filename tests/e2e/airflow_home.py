@@ -1,0 +1,191 @@
+"""A real Airflow on loopback: API server, scheduler, DAG processor and triggerer, on SQLite, in a directory of its own.
+
+Each part is started by itself, on a leash: `airflow standalone` leaves orphans behind that go on answering on its port.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.e2e.airflow_api import AirflowApi
+
+PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+HEALTHY_S = 300.0
+"""A small machine under load takes a minute."""
+_LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_LEASH = Path(__file__).with_name("leash.py")
+
+
+class AirflowHome:
+    """One installation; `start` makes it run and `stop` ends all of it."""
+
+    def __init__(
+        self,
+        home: Path,
+        dag_folders: Mapping[str, Path],
+        *,
+        settings: Mapping[str, str] | None = None,
+        keep_away: Sequence[str] = (),
+    ) -> None:
+        self.home = home
+        self.password = secrets.token_urlsafe(12)
+        self.port, self._log_port, self._trigger_log_port = _free_ports(3)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._dag_folders = dag_folders
+        self._settings = dict(settings or {})
+        self._parts = tuple(part for part in PARTS if part not in keep_away)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._secret = secrets.token_hex(32)
+        self._fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+    def start(self) -> AirflowApi:
+        """Make the database, start every part and wait until all are healthy."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "passwords.json").write_text(json.dumps({"admin": self.password}))
+        for folder in self._dag_folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        self.run("db", "migrate")
+        for part in self._parts:
+            self.start_part(part)
+        api = AirflowApi(self.url, "admin", self.password)
+        self._wait(lambda: api.healthy(self._parts), f"Airflow in {self.home} to be healthy")
+        api.log_in()
+        return api
+
+    def run(self, *arguments: str, timeout_s: float = 300.0) -> str:
+        """Run one command of Airflow to its end and give what it printed."""
+        done = subprocess.run(
+            [*_program(), *arguments],
+            env=self.environment(),
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"airflow {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.stdout
+
+    def start_part(self, part: str) -> int:
+        """Start one part and give its process id."""
+        with (self.home / f"{part}.log").open("ab") as log:
+            self._running[part] = subprocess.Popen(
+                [sys.executable, "-P", str(_LEASH), *_program(), part, *self._options(part)],
+                env=self.environment(),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C is for us: we end the parts in our own order
+            )
+        return self._running[part].pid
+
+    def kill_part(self, part: str) -> None:
+        """Kill one part hard, its children with it, as a machine that goes down would."""
+        leash = self._running.pop(part)
+        for pid in _children(leash.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        leash.wait()
+
+    def stop(self) -> None:
+        """End every part: first those that start tasks. The leash is hard on those that do not listen."""
+        for part in ("scheduler", "triggerer", "dag-processor", "api-server"):
+            process = self._running.pop(part, None)
+            if process is not None:
+                process.terminate()
+                process.wait()
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment of its processes."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own.get('PATH', '')}"
+        own["PYTHONPATH"] = os.pathsep.join(map(str, (_ROOT / "provider", _ROOT)))
+        return {**own, **self._configuration(), **self._settings}
+
+    def component_logs(self) -> str:
+        """Give what the parts printed, for the message of a test that failed."""
+        logs = sorted(self.home.glob("*.log"))
+        return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
+
+    def _configuration(self) -> dict[str, str]:
+        bundles = [
+            {"name": name, "classpath": _LOCAL_BUNDLE, "kwargs": {"path": str(path), "refresh_interval": 2}}
+            for name, path in self._dag_folders.items()
+        ]
+        named = {
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__PARALLELISM": "4",
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
+            "API__HOST": "127.0.0.1",
+            "API__PORT": str(self.port),
+            "API__BASE_URL": self.url,
+            "API__WORKERS": "1",
+            "API_AUTH__JWT_SECRET": self._secret,
+            "API__SECRET_KEY": self._secret,
+            "CORE__FERNET_KEY": self._fernet_key,
+            "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "2",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "LOGGING__WORKER_LOG_SERVER_PORT": str(self._log_port),
+            "LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._trigger_log_port),
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+            # 5 s is not enough on a busy machine: tasks then die before they begin.
+            "WORKERS__EXECUTION_API_TIMEOUT": "60",
+        }
+        return {"AIRFLOW_HOME": str(self.home), **{f"AIRFLOW__{name}": value for name, value in named.items()}}
+
+    def _options(self, part: str) -> list[str]:
+        return ["--host", "127.0.0.1", "--port", str(self.port)] if part == "api-server" else []
+
+    def _wait(self, is_there: Callable[[], bool], what: str, timeout_s: float = HEALTHY_S) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not is_there():
+            dead = [part for part, process in self._running.items() if process.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                why = f"{', '.join(dead)} died" if dead else f"not within {timeout_s:g} s"
+                raise RuntimeError(f"waited for {what}: {why}\n{self.component_logs()}")
+            time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def airflow_running(home: AirflowHome) -> Iterator[AirflowApi]:
+    """Run an Airflow for the length of a block."""
+    try:
+        yield home.start()
+    finally:
+        home.stop()
+
+
+def _program() -> list[str]:
+    return [sys.executable, "-m", "airflow"]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Give ports that were free a moment ago, all different."""
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in opened:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in opened]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
