@@ -16,6 +16,8 @@ SPEC_VERSION = 1
 ID_LIMIT = 120
 _ID = re.compile(r"[A-Za-z0-9_=][A-Za-z0-9._=-]{0,119}")
 _DIGEST_CHARS = 12
+PACE = frozenset({"rate", "windows", "workers"})
+"""Parameters that say how fast, not what: with others it is still the same job, so a retry may bring new limits."""
 
 
 class JobKind(enum.Enum):
@@ -103,7 +105,12 @@ def job_id(*parts: object) -> str:
 
 def differences(found: JobSpec, wanted: JobSpec) -> list[str]:
     """Name what differs between two specs, in words for a message; empty when they are the same job."""
-    return list(_differ("", found.to_json(), wanted.to_json()))
+    return list(_differ("", _without_pace(found), _without_pace(wanted)))
+
+
+def _without_pace(spec: JobSpec) -> dict[str, Any]:
+    kept = {name: value for name, value in spec.params.items() if name not in PACE}
+    return {**spec.to_json(), "params": kept}
 
 
 def _differ(path: str, found: Any, wanted: Any) -> list[str]:

@@ -88,11 +88,12 @@ def _has_ended(directory: JobDirectory, *, again: bool) -> bool:
 
 def _take(directory: JobDirectory, spec: JobSpec, lock: OwnerLock, *, again: bool) -> Claim:
     try:
-        if not _compare(directory, spec):
-            write_json(directory.spec, spec.to_json())
-        if _has_ended(directory, again=again):
+        is_written = _compare(directory, spec)
+        if is_written and _has_ended(directory, again=again):
             lock.release()
             return Claim(poll(directory), None)
+        if read_json(directory.spec) != spec.to_json():
+            write_json(directory.spec, spec.to_json())
         clear_cancel(directory)
         for leftover in (directory.result, directory.progress):
             leftover.unlink(missing_ok=True)

@@ -70,12 +70,17 @@ def test_a_spec_survives_json() -> None:
     assert differences(spec, JobSpec.from_json(spec.to_json())) == []
 
 
+def test_another_pace_is_the_same_job() -> None:
+    slow = JobSpec("a", JobKind.COPY, {"source": FILE, "target": FILE, "rate": 1, "workers": 1})
+    assert differences(slow, JobSpec("a", JobKind.COPY, {"source": FILE, "target": FILE, "rate": None})) == []
+
+
 def test_differences_name_the_field() -> None:
     one = JobSpec("a", JobKind.COPY, {"source": FILE, "target": {"kind": "file", "address": "/b"}})
-    other = JobSpec("a", JobKind.COPY, {"source": FILE, "target": {"kind": "file", "address": "/c"}, "workers": 2})
+    other = JobSpec("a", JobKind.COPY, {"source": FILE, "target": {"kind": "file", "address": "/c"}, "since": "b"})
     assert differences(one, other) == [
+        "params.since was None, now it is 'b'",
         "params.target.address was '/b', now it is '/c'",
-        "params.workers was None, now it is 2",
     ]
 
 
