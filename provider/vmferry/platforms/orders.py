@@ -55,6 +55,8 @@ class DiskPlace:
     id: str
     interface: str
     bootable: bool
+    name: str = ""
+    """For messages."""
 
 
 @dataclass(frozen=True, slots=True)

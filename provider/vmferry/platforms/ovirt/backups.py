@@ -48,7 +48,7 @@ def find_running(session: Session, vm: Vm, owner: RunId) -> Any | None:
     mine = None
     for backup in list_running(session, vm.id, vm.name):
         if is_tag_of(backup.description, owner):
-            mine = backup
+            mine = mine or _unless_ending(session, vm, backup)
             continue
         tag = parse_tag(backup.description)
         who = f"run {tag.run}" if tag else f"somebody else ({backup.description or 'no description'})"
@@ -57,6 +57,18 @@ def find_running(session: Session, vm: Vm, owner: RunId) -> Any | None:
             fix="wait until it has ended; the janitor ends those of dead runs",
         )
     return mine
+
+
+def _unless_ending(session: Session, vm: Vm, backup: Any) -> Any | None:
+    """Wait for a backup of an earlier try that is about to end; it cannot be read any more."""
+    if word(backup.phase) != "finalizing":
+        return backup
+    _await_end(session, vm.id, backup.id, f"VM {vm.name!r}, backup {backup.id}")
+    return None
+
+
+def _await_end(session: Session, vm_id: str, backup_id: str, name: str) -> None:
+    session.wait(BACKUP_ENDED, lambda api: word(_service(api, vm_id, backup_id).get().phase), name=name)
 
 
 def list_running(session: Session, vm_id: str, name: str) -> list[Any]:
@@ -77,14 +89,14 @@ def close_backup(session: Session, vm_id: str, backup_id: str, name: str) -> Non
 
     def finalize(api: Any) -> None:
         service = _service(api, vm_id, backup_id)
-        if word(service.get().phase) not in ENDED_BACKUPS:
+        if word(service.get().phase) not in (*ENDED_BACKUPS, "finalizing"):
             service.finalize()
 
     # Not there: it has ended and the engine has forgotten it, or the VM is gone with it.
     with contextlib.suppress(NotThere):
         _await_begun(session, vm_id, backup_id, what)
         session.insist(f"{what}: finalizing it", finalize, limit_s=120.0)
-    session.wait(BACKUP_ENDED, lambda api: word(_service(api, vm_id, backup_id).get().phase), name=what)
+    _await_end(session, vm_id, backup_id, what)
 
 
 def forget_checkpoints(session: Session, vm_id: str, name: str, gone: Iterator[str]) -> tuple[str, ...]:

@@ -122,9 +122,9 @@ class OvirtSite:
         """Note at the disk that its bytes are proven."""
         return disks.mark_verified(self._session, disk, root)
 
-    def create_vm(self, spec: VmSpec, disks: list[DiskRef], owner: RunId) -> VmRef:
+    def create_vm(self, spec: VmSpec, owner: RunId) -> VmRef:
         """Make a VM from its OVF."""
-        return vms.create_vm(self._session, spec, disks, owner)
+        return vms.create_vm(self._session, spec, owner)
 
     def mark_complete(self, vm: VmRef, owner: RunId, backup: str) -> VmRef:
         """Note at the VM that it is proven."""

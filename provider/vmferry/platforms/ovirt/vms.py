@@ -11,7 +11,7 @@ import contextlib
 from typing import Any
 
 from vmferry.platforms.errors import Conflict, NameTaken, NotAsOrdered, NotThere, Refused, WaitedTooLong
-from vmferry.platforms.orders import DiskPlace, DiskRef, VmRef, VmSpec
+from vmferry.platforms.orders import DiskPlace, VmRef, VmSpec
 from vmferry.platforms.ovirt.inventory import find_by_id, find_by_name, list_attachments
 from vmferry.platforms.ovirt.nics import set_nics
 from vmferry.platforms.ovirt.sdk import types
@@ -38,7 +38,7 @@ def make_reference(vm: Any) -> VmRef:
     return VmRef(vm.id, vm.name, word(vm.status), tag.run if tag else None, tag.words if tag else ())
 
 
-def create_vm(session: Session, spec: VmSpec, disks: list[DiskRef], owner: RunId) -> VmRef:
+def create_vm(session: Session, spec: VmSpec, owner: RunId) -> VmRef:
     """Make a VM from its OVF, or go on with the one this owner began, until it is as ordered."""
     made = session.make(
         f"VM {spec.name!r}: creating it from its OVF",
@@ -51,7 +51,7 @@ def create_vm(session: Session, spec: VmSpec, disks: list[DiskRef], owner: RunId
     vm = _own(session, made, spec, owner)
     for place in spec.disks:
         _attach(session, vm, place)
-    _compare(session, vm, spec, disks)
+    _compare(session, vm, spec)
     set_nics(session, vm, spec)
     return vm
 
@@ -188,17 +188,17 @@ def _find_attachment(session: Session, vm: VmRef, disk_id: str) -> Any | None:
     return next((one for one in list_attachments(session, vm.id, vm.name) if one.disk.id == disk_id), None)
 
 
-def _compare(session: Session, vm: VmRef, spec: VmSpec, disks: list[DiskRef]) -> None:
+def _compare(session: Session, vm: VmRef, spec: VmSpec) -> None:
     """Raise `NotAsOrdered` unless the VM has exactly the disks of the backup."""
     ordered = {place.id: (place.interface, place.bootable) for place in spec.disks}
     hung = list_attachments(session, vm.id, vm.name)
     found = {one.disk.id: (word(one.interface), bool(one.bootable)) for one in hung}
-    names = {disk.id: disk.name for disk in disks}
+    names = {place.id: place.name for place in spec.disks}
     for disk_id, how in ordered.items():
         if found.get(disk_id) != how:
             now = found.get(disk_id, "not there")
             raise NotAsOrdered(
-                f"VM {vm.name!r}, disk {names.get(disk_id, disk_id)}: should hang as {how}, is {now}",
+                f"VM {vm.name!r}, disk {names.get(disk_id) or disk_id}: should hang as {how}, is {now}",
                 fix="attach it at the engine; its bytes are proven",
             )
     strange = sorted(set(found) - set(ordered))

@@ -72,7 +72,8 @@ VM_FREE = table(
 )
 """Whether a backup may begin now."""
 
-ENDED_BACKUPS = frozenset({"succeeded", "failed", "finalizing"})
+ENDED_BACKUPS = frozenset({"succeeded", "failed"})
+"""One that is finalizing still keeps others from beginning."""
 ENDED_TRANSFERS = frozenset(
     {"finished_success", "finished_failure", "finished_cleanup", "finalizing_success", "finalizing_failure",
      "finalizing_cleanup", "cancelled", "cancelled_system", "cancelled_user"}
