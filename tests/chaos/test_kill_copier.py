@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from lab.counted import CountedDisk
+from lab.jobs import wait_until
 from tests.chaos.disks import COMMIT_BYTES, Disk, MiB
 from tests.chaos.moments import COPIER_KILLS, Moments, share
 from tests.chaos.rooms import Room
@@ -172,6 +173,18 @@ def test_a_killed_command_goes_on_when_given_again(name: str, room: Room, disk: 
         killed = 0
         while killed < wanted:
             killed += kill_for_a_while(way, server, moments, wanted - killed)
+        room.require_nothing_left([server.pid], sockets=[server.socket_path])
+
+
+@pytest.mark.chaos
+def test_a_killed_restore_that_nobody_can_go_on_with_leaves_no_scratch(room: Room, disk: Disk) -> None:
+    """Without --job, a restore over NBD keeps its journal in a file that has no name."""
+    way = Restore(room, disk)
+    with way.counted() as server:
+        process = room.start(*(word for word in way.command(server) if word not in ("--job", way.out / "job")))
+        wait_until(lambda: server.moved("Write").total_bytes > 30 * MiB, "it is in the middle")
+        process.kill()
+        process.communicate()
         room.require_nothing_left([server.pid], sockets=[server.socket_path])
 
 

@@ -106,17 +106,29 @@ def _restore_disk(
         source = open_things.enter_context(open_backup_disk(links))
         target = open_target(spec, source.size, secrets)
         open_things.callback(target.close)
-        place = open_things.enter_context(_place(journal_dir))
-        result = _pump(source, target, place, pace)
+        result = _pump(source, target, journal_dir, pace)
     check_root(links, result.root)
     if journal_dir is not None:
         shutil.rmtree(journal_dir, ignore_errors=True)
     return result
 
 
-def _pump(source: Endpoint, target: Endpoint, place: Path, pace: Pace) -> CopyResult:
+def _pump(source: Endpoint, target: Endpoint, place: Path | None, pace: Pace) -> CopyResult:
     options = CopyOptions(workers=pace.workers)
-    header = journal_header(source, target, options)
+    with _journal(place, journal_header(source, target, options), target) as journal:
+        return copy(
+            source, target, journal=journal, options=options, throttle=pace.throttle, progress=pace.progress,
+            cancel=pace.cancel,
+        )  # fmt: skip
+
+
+@contextmanager
+def _journal(place: Path | None, header: Mapping[str, str], target: Endpoint) -> Iterator[Journal]:
+    if place is None:
+        # A file without a name: nobody can go on with it, so a kill should not leave it.
+        with tempfile.TemporaryFile(prefix="vmferry-restore-") as scratch:
+            yield Journal.in_file(scratch)
+        return
     journal = Journal.open(place / "journal", header)
     try:
         if journal.committed_groups and target.reads_zero:
@@ -124,10 +136,7 @@ def _pump(source: Endpoint, target: Endpoint, place: Path, pace: Pace) -> CopyRe
             journal.close()
             (place / "journal").unlink()
             journal = Journal.open(place / "journal", header)
-        return copy(
-            source, target, journal=journal, options=options, throttle=pace.throttle, progress=pace.progress,
-            cancel=pace.cancel,
-        )  # fmt: skip
+        yield journal
     finally:
         journal.close()
 
@@ -150,12 +159,3 @@ def _journal_dir(job_dir: Path | None, disk: str, spec: EndpointSpec) -> Path | 
         target = Path(spec.address).absolute()
         return target.with_name(f".{target.name}.vmferry-restore")
     return None
-
-
-@contextmanager
-def _place(journal_dir: Path | None) -> Iterator[Path]:
-    if journal_dir is not None:
-        yield journal_dir
-        return
-    with tempfile.TemporaryDirectory(prefix="vmferry-restore-") as scratch:
-        yield Path(scratch)
