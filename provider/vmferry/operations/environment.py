@@ -32,7 +32,7 @@ def validate_environment(source: Source, vault: Vault, policy: VmPolicy) -> Json
 def validate_restore_environment(
     target: Target, vault: Vault, vm: str, rule: RestoreRule, run: RunId, *, backup: str = "latest"
 ) -> Json:
-    """Check the target's log-in, its cluster, storage and room, names, and the backup; gives the plan it would follow."""
+    """Check the target's log-in, its cluster, storage and room, names, and the backup; gives the plan."""
     facts = target.check()
     _check_tools()
     plan = plan_restore(target, vault, vm, rule, run, backup=backup)

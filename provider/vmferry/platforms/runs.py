@@ -48,8 +48,16 @@ class RunId:
         return " ".join((PREFIX + self._encode(), *words))
 
     def _encode(self) -> str:
-        encoded = quote(self.text, safe="/:+=@,.~-_")
-        return encoded if len(encoded) <= _LONGEST else f"{encoded[: _LONGEST - 13]}~{self.digest}"
+        encoded = _quote(self.text)
+        if len(encoded) <= _LONGEST:
+            return encoded
+        kept, room = "", _LONGEST - 13
+        for letter in self.text:
+            # A letter is kept whole: what `parse_tag` reads is a run that writes this very tag.
+            if len(kept) + len(_quote(letter)) > room:
+                break
+            kept += _quote(letter)
+        return f"{kept}~{self.digest}"
 
     def __str__(self) -> str:
         return self.text
@@ -65,7 +73,7 @@ class Tag:
 
     def is_of(self, run: RunId) -> bool:
         """Tell whether this run wrote it."""
-        return run.tag() == PREFIX + quote(self.run, safe="/:+=@,.~-_")
+        return run.tag() == PREFIX + _quote(self.run)
 
 
 def parse_tag(text: str | None) -> Tag | None:
@@ -78,3 +86,7 @@ def is_tag_of(text: str | None, run: RunId) -> bool:
     """Tell whether a description is the tag of this run."""
     tag = parse_tag(text)
     return tag is not None and tag.is_of(run)
+
+
+def _quote(text: str) -> str:
+    return quote(text, safe="/:+=@,.~-_")
