@@ -1,0 +1,350 @@
+"""The qemu of one VM: it serves the guest's disks, tracks their changes, freezes moments, takes and merges snapshots.
+
+It is a real qemu-storage-daemon over all of a VM's disks, so that one transaction freezes them at the same instant.
+Nothing about it is remembered here: what it has is asked of qemu, so an engine that was killed finds everything again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.ovirt.model import Disk, Layer
+from lab.ovirt.qmp import Qmp, QmpError
+from lab.ovirt.storage import Storage
+
+
+@dataclass
+class Frozen:
+    """A disk's frozen moment."""
+
+    url: str
+    dirty: bool = False
+    """Its export has a dirty bitmap."""
+    broken: str | None = None
+    """Why the bitmap asked for could not be had."""
+
+
+@dataclass
+class Freeze:
+    """What is to be frozen."""
+
+    backup: str
+    disks: Sequence[Disk]
+    checkpoint: str | None
+    """Bitmap to begin on tracked disks."""
+    tracked: set[str]
+    """Disks whose changes are tracked."""
+    chains: dict[str, list[str]] = field(default_factory=dict)
+    """Per disk to be read incrementally: the checkpoints since the one asked for, oldest first."""
+    slow_bytes_per_s: int = 0
+
+
+class Machine:
+    """One VM's qemu."""
+
+    def __init__(self, name: str, storage: Storage) -> None:
+        self.lock = threading.RLock()
+        self._process = f"vm-{name}"
+        self._storage = storage
+        short = name.replace("-", "")[:12]
+        self._qmp = storage.run / f"q{short}.qmp"
+        self._nbd = storage.run / f"q{short}.nbd"
+        self._scratch = storage.root.parent / "scratch"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return bool(self._storage.agent.ask("is_alive", name=self._process)["alive"])
+
+    def guest_url(self, disk: Disk) -> str:
+        """Where the guest reads and writes, as an NBD URL."""
+        return f"nbd+unix:///{_guest(disk)}?socket={self._nbd}"
+
+    def ensure(self, disks: Sequence[Disk]) -> None:
+        """Have the process run with these disks, and serve them to the guest."""
+        with self.lock:
+            for disk in disks:
+                self._storage.create(disk)
+            if not self.is_running:
+                self._start()
+            with Qmp(self._qmp) as qmp:
+                nodes, exports = _nodes(qmp), _exports(qmp)
+                for disk in disks:
+                    self._add_nodes(qmp, disk, nodes)
+                    if _guest(disk) not in exports:
+                        _export(qmp, _guest(disk), node_name(disk.layers[-1]), writable=True)
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End the process; without `kill` qemu stores its bitmaps, with it they are broken, as after a crash."""
+        with self.lock:
+            self._storage.agent.ask("stop", name=self._process, kill=kill)
+
+    def unplug(self, disk: Disk) -> None:
+        """Take a disk away from a running process."""
+        with self.lock:
+            if not self.is_running:
+                return
+            with Qmp(self._qmp) as qmp:
+                _unexport(qmp, _guest(disk))
+                nodes = _nodes(qmp)
+                for layer in reversed(disk.layers):
+                    if node_name(layer) in nodes:
+                        qmp.command("blockdev-del", node_name=node_name(layer))
+
+    def freeze(self, wish: Freeze) -> dict[str, Frozen]:
+        """Freeze all disks at one instant and serve that moment; the guest goes on."""
+        with self.lock, Qmp(self._qmp) as qmp:
+            steps: list[dict[str, Any]] = []
+            for disk in wish.disks:
+                steps += self._freeze_steps(qmp, wish, disk)
+            qmp.command("transaction", actions=steps)
+            return {disk.id: self._serve_frozen(qmp, wish, disk) for disk in wish.disks}
+
+    def release(self, backup: str, disks: Sequence[Disk]) -> None:
+        """Let a frozen moment go; may be called twice."""
+        with self.lock:
+            if not self.is_running:
+                return
+            with Qmp(self._qmp) as qmp:
+                for disk in disks:
+                    self._release_disk(qmp, backup, disk)
+
+    def snapshot(self, disks: Sequence[Disk], fresh: dict[str, Layer]) -> None:
+        """Let the guest write into new volumes from one instant on; tracking goes on in them."""
+        with self.lock, Qmp(self._qmp) as qmp:
+            steps: list[dict[str, Any]] = []
+            nodes = _nodes(qmp)
+            for disk in disks:
+                old, new = node_name(disk.layers[-1]), fresh[disk.id]
+                self._add_node(qmp, disk, new, backing=None)
+                steps.append({"type": "blockdev-snapshot", "data": {"node": old, "overlay": node_name(new)}})
+                for bitmap in nodes[old].get("dirty-bitmaps", []):
+                    if bitmap["recording"] and bitmap["persistent"] and not bitmap.get("inconsistent"):
+                        steps.append(_add_bitmap(node_name(new), bitmap["name"]))
+            qmp.command("transaction", actions=steps)
+
+    def merge(self, disk: Disk, index: int) -> None:
+        """Merge volume `index + 1` into `index`, bitmaps and all; the guest goes on."""
+        base, top, active = (node_name(disk.layers[i]) for i in (index, index + 1, -1))
+        job = f"m{top}"
+        with self.lock, Qmp(self._qmp) as qmp:
+            bitmaps = _nodes(qmp)[top].get("dirty-bitmaps", [])
+            kept = {one["name"] for one in _nodes(qmp)[base].get("dirty-bitmaps", [])}
+            qmp.command("block-commit", job_id=job, device=active, top_node=top, base_node=base)
+            if top == active:
+                qmp.await_event("JOB_STATUS_CHANGE", id=job, status="ready")
+            for bitmap in bitmaps:  # what the guest writes from here on is tracked on both
+                _begin_bitmap(qmp, base, bitmap, kept)
+            if top == active:
+                qmp.command("job-complete", id=job)
+            qmp.await_event("JOB_STATUS_CHANGE", id=job, status="null")
+            for bitmap in bitmaps:
+                if not bitmap.get("inconsistent"):
+                    _merge_bitmaps(qmp, base, bitmap["name"], [{"node": top, "name": bitmap["name"]}])
+            qmp.command("blockdev-del", node_name=top)
+
+    def remove_bitmap(self, disks: Sequence[Disk], name: str) -> None:
+        """Forget a checkpoint on every volume that has it."""
+        with self.lock, Qmp(self._qmp) as qmp:
+            nodes = _nodes(qmp)
+            for disk in disks:
+                for layer in disk.layers:
+                    found = nodes.get(node_name(layer), {}).get("dirty-bitmaps", [])
+                    if any(one["name"] == name for one in found):
+                        qmp.command("block-dirty-bitmap-remove", node=node_name(layer), name=name)
+
+    def hand_over_bitmap(self, disks: Sequence[Disk], name: str, older: str) -> None:
+        """Add what a checkpoint's bitmap knows to the one before it, so that it may go."""
+        with self.lock, Qmp(self._qmp) as qmp:
+            nodes = _nodes(qmp)
+            for disk in disks:
+                for layer in disk.layers:
+                    node = node_name(layer)
+                    found = {one["name"]: one for one in nodes.get(node, {}).get("dirty-bitmaps", [])}
+                    if name not in found or older not in found or found[name].get("inconsistent"):
+                        continue
+                    if found[name]["recording"]:
+                        qmp.command("block-dirty-bitmap-enable", node=node, name=older)
+                    _merge_bitmaps(qmp, node, older, [{"node": node, "name": name}])
+
+    def resize(self, disk: Disk, size: int) -> None:
+        """Make a disk larger; the guest has to connect again to see it."""
+        with self.lock, Qmp(self._qmp) as qmp:
+            _unexport(qmp, _guest(disk))
+            qmp.command("block_resize", node_name=node_name(disk.layers[-1]), size=size)
+            _export(qmp, _guest(disk), node_name(disk.layers[-1]), writable=True)
+
+    # What the above is made of.
+
+    def _start(self) -> None:
+        for path in (self._qmp, self._nbd):
+            path.unlink(missing_ok=True)
+        # max-connections=0: as many readers at once as want to.
+        command = [
+            "qemu-storage-daemon",
+            "--nbd-server", f"addr.type=unix,addr.path={self._nbd},max-connections=0",
+            "--chardev", f"socket,id=qmp,path={self._qmp},server=on,wait=off",
+            "--monitor", "chardev=qmp",
+        ]  # fmt: skip
+        self._storage.agent.ask("spawn", name=self._process, command=command)
+
+    def _add_nodes(self, qmp: Qmp, disk: Disk, nodes: dict[str, Any]) -> None:
+        below: str | None = None
+        for layer in disk.layers:
+            if node_name(layer) not in nodes:
+                self._add_node(qmp, disk, layer, backing=below)
+            below = node_name(layer)
+
+    def _add_node(self, qmp: Qmp, disk: Disk, layer: Layer, backing: str | None) -> None:
+        more: dict[str, Any] = {"backing": backing} if layer.format == "qcow2" else {}
+        file = {"driver": "file", "filename": str(self._storage.path(disk, layer)), "discard": "unmap"}
+        qmp.command("blockdev-add", driver=layer.format, node_name=node_name(layer), discard="unmap", file=file, **more)
+
+    def _freeze_steps(self, qmp: Qmp, wish: Freeze, disk: Disk) -> Iterator[dict[str, Any]]:
+        top, scratch = node_name(disk.layers[-1]), _short("s", wish.backup, disk.id)
+        path = self._scratch / scratch
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        _create_scratch(path, disk.size)
+        file = {"driver": "file", "filename": str(path)}
+        qmp.command("blockdev-add", driver="qcow2", node_name=scratch, backing=top, file=file)
+        yield {
+            "type": "blockdev-backup",
+            "data": {"job-id": _short("j", wish.backup, disk.id), "device": top, "target": scratch, "sync": "none"},
+        }
+        if not wish.checkpoint or disk.id not in wish.tracked:
+            return
+        for bitmap in _nodes(qmp)[top].get("dirty-bitmaps", []):
+            if bitmap["recording"] and bitmap["persistent"] and not bitmap.get("inconsistent"):
+                yield {"type": "block-dirty-bitmap-disable", "data": {"node": top, "name": bitmap["name"]}}
+        yield _add_bitmap(top, wish.checkpoint)
+
+    def _serve_frozen(self, qmp: Qmp, wish: Freeze, disk: Disk) -> Frozen:
+        served = scratch = _short("s", wish.backup, disk.id)
+        top, made = node_name(disk.layers[-1]), Frozen("")
+        bitmaps: list[dict[str, str]] = []
+        if disk.id in wish.chains:
+            made.broken = self._merge_chain(qmp, wish, disk)
+            if made.broken is None:
+                made.dirty = True
+                bitmaps = [{"node": top, "name": _short("t", wish.backup, disk.id)}]
+        if wish.slow_bytes_per_s:
+            served = _throttle(qmp, scratch, wish.slow_bytes_per_s)
+        name = _short("e", wish.backup, disk.id)
+        _export(qmp, name, served, bitmaps=bitmaps, **{"allocation-depth": True})
+        made.url = f"nbd:unix:{self._nbd}:exportname={name}"
+        return made
+
+    def _merge_chain(self, qmp: Qmp, wish: Freeze, disk: Disk) -> str | None:
+        """Put together what changed since the first checkpoint of the chain; say why that cannot be done."""
+        top, temporary = node_name(disk.layers[-1]), _short("t", wish.backup, disk.id)
+        nodes = _nodes(qmp)
+        sources: list[dict[str, str]] = []
+        for name in wish.chains[disk.id]:
+            holders = [
+                node_name(layer) for layer in disk.layers
+                if any(one["name"] == name for one in nodes[node_name(layer)].get("dirty-bitmaps", []))
+            ]  # fmt: skip
+            if not holders:
+                return f"Bitmap does not exist: {name}"
+            sources += [{"node": holder, "name": name} for holder in holders]
+        try:
+            qmp.command("block-dirty-bitmap-add", node=top, name=temporary, persistent=False, disabled=True)
+            _merge_bitmaps(qmp, top, temporary, sources)
+        except QmpError as error:
+            return f"Bitmap does not exist: {error}"
+        return None
+
+    def _release_disk(self, qmp: Qmp, backup: str, disk: Disk) -> None:
+        scratch, job = _short("s", backup, disk.id), _short("j", backup, disk.id)
+        _unexport(qmp, _short("e", backup, disk.id))
+        if any(one["id"] == job for one in qmp.command("query-jobs")):
+            qmp.command("job-cancel", id=job)
+            qmp.await_event("JOB_STATUS_CHANGE", id=job, status="null")
+        nodes = _nodes(qmp)
+        if f"{scratch}-slow" in nodes:
+            qmp.command("blockdev-del", node_name=f"{scratch}-slow")
+            qmp.command("object-del", id=f"{scratch}-group")
+        if scratch in nodes:
+            qmp.command("blockdev-del", node_name=scratch)
+        top, temporary = node_name(disk.layers[-1]), _short("t", backup, disk.id)
+        if any(one["name"] == temporary for one in nodes.get(top, {}).get("dirty-bitmaps", [])):
+            qmp.command("block-dirty-bitmap-remove", node=top, name=temporary)
+        with contextlib.suppress(FileNotFoundError):
+            (self._scratch / scratch).unlink()
+
+
+def node_name(layer: Layer) -> str:
+    """Name a volume's node; qemu allows 31 characters."""
+    return "l" + layer.id.replace("-", "")[:28]
+
+
+def _guest(disk: Disk) -> str:
+    return f"guest-{disk.id}"
+
+
+def _short(kind: str, backup: str, disk: str) -> str:
+    """Name something of a backup's disk, in a node name's 31 characters."""
+    return f"{kind}{backup.replace('-', '')[:11]}-{disk.replace('-', '')[:11]}"
+
+
+def _nodes(qmp: Qmp) -> dict[str, Any]:
+    nodes = {one["node-name"]: one for one in qmp.command("query-named-block-nodes", flat=True)}
+    for one in nodes.values():  # a running backup has a bitmap of its own, without a name
+        one["dirty-bitmaps"] = [bitmap for bitmap in one.get("dirty-bitmaps", []) if bitmap.get("name")]
+    return nodes
+
+
+def _exports(qmp: Qmp) -> set[str]:
+    return {one["id"] for one in qmp.command("query-block-exports")}
+
+
+def _export(qmp: Qmp, name: str, node: str, **more: Any) -> None:
+    qmp.command("block-export-add", type="nbd", id=name, name=name, node_name=node, **more)
+
+
+def _unexport(qmp: Qmp, name: str) -> None:
+    if name in _exports(qmp):
+        qmp.command("block-export-del", id=name, mode="hard")
+        qmp.await_event("BLOCK_EXPORT_DELETED", id=name)
+
+
+def _add_bitmap(node: str, name: str) -> dict[str, Any]:
+    return {"type": "block-dirty-bitmap-add", "data": {"node": node, "name": name, "persistent": True}}
+
+
+def _begin_bitmap(qmp: Qmp, node: str, like: dict[str, Any], kept: set[str]) -> None:
+    if not like["persistent"] or like.get("inconsistent"):
+        return
+    name, recording = like["name"], like["recording"]
+    if name not in kept:
+        qmp.command("block-dirty-bitmap-add", node=node, name=name, persistent=True, disabled=not recording)
+    elif recording:
+        qmp.command("block-dirty-bitmap-enable", node=node, name=name)
+
+
+def _merge_bitmaps(qmp: Qmp, node: str, target: str, sources: list[dict[str, str]]) -> None:
+    qmp.command("block-dirty-bitmap-merge", node=node, target=target, bitmaps=sources)
+
+
+def _throttle(qmp: Qmp, node: str, bytes_per_s: int) -> str:
+    group = f"{node}-group"
+    qmp.command("object-add", **{"qom-type": "throttle-group", "id": group, "limits": {"bps-total": bytes_per_s}})
+    qmp.command(
+        "blockdev-add", driver="throttle", node_name=f"{node}-slow", file=node, **{"throttle-group": group}
+    )  # fmt: skip
+    return f"{node}-slow"
+
+
+def _create_scratch(path: Path, size: int) -> None:
+    path.unlink(missing_ok=True)
+    done = subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise QmpError(f"scratch disk: {done.stderr.strip()}")
