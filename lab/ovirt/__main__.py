@@ -1,4 +1,4 @@
-"""Runs one simulated site: ``python -m lab.ovirt --dir DIR --name prod``; prints one JSON line, ends with its parent."""
+"""Runs one simulated site: ``python -m lab.ovirt --dir DIR``; prints one JSON line, ends with its parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hypervisor's agent (VDSM) does for the engine: it starts and stops qemu processes, and they outlive the engine.
+"""What a hypervisor's agent (VDSM) does for the engine: it runs qemu processes, and they outlive the engine.
 
 The agent runs in the process that owns the lab; the engine, a process of its own that a test may kill, asks it over a
 unix socket. Everything the agent started dies with the lab's process.
@@ -13,7 +13,7 @@ import socket
 import socketserver
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,10 @@ class HostAgent:
 
     def answer(self, wish: dict[str, Any]) -> dict[str, Any]:
         """Do one thing that the engine asked for."""
-        do = {
+        able: dict[str, Callable[..., dict[str, Any]]] = {
             "spawn": self._spawn, "stop": self._stop, "is_alive": self._is_alive, "imageio": self._steer_imageio,
-        }[wish.pop("do")]  # fmt: skip
-        return do(**wish)
+        }  # fmt: skip
+        return able[wish.pop("do")](**wish)
 
     def _spawn(self, name: str, command: Sequence[str]) -> dict[str, Any]:
         with self._lock:

@@ -75,11 +75,13 @@ class Engine:
 
     def vm(self, id: str) -> Vm:
         """Find a VM or refuse."""
-        return self._find(self.inventory.vms, id, "VM")
+        found: Vm = self._find(self.inventory.vms, id, "VM")
+        return found
 
     def disk(self, id: str) -> Disk:
         """Find a disk or refuse."""
-        return self._find(self.inventory.disks, id, "Disk")
+        found: Disk = self._find(self.inventory.disks, id, "Disk")
+        return found
 
     def find(self, kind: str, id: str) -> Any:
         """Find something by the name of its collection or refuse."""

@@ -48,9 +48,8 @@ def write_ovf(inventory: Inventory, vm: Vm) -> str:
         ("DeleteProtected", str(vm.delete_protected).lower()),
     ):  # fmt: skip
         _add(content, name, text)
-    system = ET.SubElement(
-        content, "Section", {_q(OVF, "id"): vm.id, _q(OVF, "required"): "false", _q(XSI, "type"): "ovf:OperatingSystemSection_Type"}
-    )  # fmt: skip
+    kind = {_q(OVF, "required"): "false", _q(XSI, "type"): "ovf:OperatingSystemSection_Type"}
+    system = ET.SubElement(content, "Section", {_q(OVF, "id"): vm.id, **kind})
     _add(system, "Info", "Guest Operating System")
     _add(system, "Description", vm.os)
     _write_hardware(content, inventory, vm)
@@ -85,10 +84,8 @@ def read_ovf(text: str) -> OvfVm:
 def _write_references(root: ET.Element, inventory: Inventory, vm: Vm) -> None:
     references = ET.SubElement(root, "References")
     for disk in _disks(inventory, vm):
-        ET.SubElement(
-            references, "File",
-            {_q(OVF, "href"): f"{disk.id}/{disk.image_id}", _q(OVF, "id"): disk.image_id, _q(OVF, "size"): str(disk.size)},
-        )  # fmt: skip
+        facts = {"href": f"{disk.id}/{disk.image_id}", "id": disk.image_id, "size": str(disk.size)}
+        ET.SubElement(references, "File", {_q(OVF, key): value for key, value in facts.items()})
 
 
 def _write_disk_section(root: ET.Element, inventory: Inventory, vm: Vm) -> None:

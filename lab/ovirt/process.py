@@ -24,7 +24,7 @@ def main() -> None:
     """Serve until terminated."""
     wish: dict[str, Any] = json.loads(sys.stdin.readline())
     paths = {name: Path(wish[name]) for name in ("directory", "run", "ca", "imageio_control")}
-    engine = Engine(Settings(name=wish["name"], imageio_port=wish["imageio_port"], **paths))  # type: ignore[arg-type]
+    engine = Engine(Settings(name=wish["name"], imageio_port=wish["imageio_port"], **paths))
     set_up(engine, wish["password"], wish["settings"])
     recover_backups(engine)
     _resume(engine)

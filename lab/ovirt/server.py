@@ -159,8 +159,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return refusal.status, "application/xml;charset=UTF-8", encode(_fault(refusal))
         except Exception as error:  # noqa: BLE001 - a border: the caller gets an answer whatever is wrong here
             traceback.print_exc()
-            refusal = Refusal(500, f"[Internal Engine Error: {error}]")
-            return 500, "application/xml;charset=UTF-8", encode(_fault(refusal))
+            fault = _fault(Refusal(500, f"[Internal Engine Error: {error}]"))
+            return 500, "application/xml;charset=UTF-8", encode(fault)
 
     def _request(self, parts: urllib.parse.SplitResult, body: bytes, user: str) -> Request:
         query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))

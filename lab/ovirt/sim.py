@@ -8,7 +8,7 @@ import json
 import subprocess
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from lab.ovirt.engine import Engine
 from lab.ovirt.faults import Rule
@@ -24,12 +24,13 @@ from vmferry.engine.endpoint import Connection, EndpointSpec
 from vmferry.engine.endpoints import open_target
 
 Hook = Callable[..., Any]
+H = TypeVar("H", bound=Hook)
 HOOKS: dict[str, Hook] = {}
 _UNLOCKED = ("write", "write_many", "read", "copy", "vm", "imageio", "crash")
 """Those that may take long, or ask the host's agent: they lock by themselves."""
 
 
-def hook(function: Hook) -> Hook:
+def hook(function: H) -> H:
     """Let a function answer the hook of its name."""
     HOOKS[function.__name__.removeprefix("do_")] = function
     return function
@@ -118,7 +119,7 @@ def do_settings(engine: Engine, **values: Any) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"no such setting: {', '.join(unknown)}")
     engine.inventory.settings.update(values)
-    return engine.inventory.settings
+    return dict(engine.inventory.settings)
 
 
 @hook

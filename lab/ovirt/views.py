@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from lab.ovirt.engine import Engine
-from lab.ovirt.model import Attachment, Backup, Checkpoint, Disk, Domain, Event, Job, Layer, Named, Nic, Snapshot
-from lab.ovirt.model import Transfer, Vm
+from lab.ovirt.model import (
+    Attachment,
+    Backup,
+    Checkpoint,
+    Disk,
+    Domain,
+    Event,
+    Job,
+    Layer,
+    Named,
+    Nic,
+    Snapshot,
+    Transfer,
+    Vm,
+)
 from lab.ovirt.ovf import write_ovf
 from lab.ovirt.xml import Element, date, link, many, ref, tag
 

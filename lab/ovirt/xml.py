@@ -48,7 +48,7 @@ def many(tag_name: str, items: Iterable[Element]) -> Element:
 
 def date(seconds: float) -> str:
     """Write a time."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     return moment.isoformat(timespec="milliseconds")
 
 

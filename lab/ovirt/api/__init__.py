@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from lab.ovirt.api import attachments, audit, backups, checkpoints, disks, infrastructure, nics, snapshots, transfers
-from lab.ovirt.api import vms
+from lab.ovirt.api import (
+    attachments,
+    audit,
+    backups,
+    checkpoints,
+    disks,
+    infrastructure,
+    nics,
+    snapshots,
+    transfers,
+    vms,
+)
 
 __all__ = [
     "attachments", "audit", "backups", "checkpoints", "disks", "infrastructure", "nics", "snapshots", "transfers",

@@ -113,7 +113,8 @@ def get_domain(engine: Engine, request: Request, id: str) -> Element:
 @route("GET", "/datacenters/{}/storagedomains")
 def list_attached_domains(engine: Engine, request: Request, id: str) -> Element:
     """List the storage domains of a data center."""
-    return list_domains(engine, request)
+    found = engine.inventory.domains.values()
+    return many("storage_domains", [show_domain(engine, one, used_bytes(engine, one.id)) for one in found])
 
 
 @route("GET", "/datacenters/{}/quotas")

@@ -6,8 +6,14 @@ from collections.abc import Callable
 
 from lab.ovirt.api.vms import action
 from lab.ovirt.engine import Engine
-from lab.ovirt.flows.transfers import cancel_transfer, extend_transfer, finalize_transfer, pause_transfer
-from lab.ovirt.flows.transfers import resume_transfer, start_transfer
+from lab.ovirt.flows.transfers import (
+    cancel_transfer,
+    extend_transfer,
+    finalize_transfer,
+    pause_transfer,
+    resume_transfer,
+    start_transfer,
+)
 from lab.ovirt.model import Transfer, new_id
 from lab.ovirt.router import Refusal, Reply, Request, not_found, route
 from lab.ovirt.views import show_transfer
