@@ -20,13 +20,15 @@ from vmferry.engine.errors import Cancelled, EngineError, ShortRead
 from vmferry.engine.units import KiB, MiB
 
 BLOCK_BYTES = 4 * MiB
-CACHE_BYTES = 64 * MiB
-AHEAD_BLOCKS = 4
+CACHE_BYTES = 48 * MiB
+AHEAD_BLOCKS = 6
 LARGE_READ_BYTES = 1 * MiB
 """From here on a read is worth a request of its own."""
 
 _STREAMS = 32
-_BACK_BYTES, _GAP_BYTES = 64 * KiB, 256 * KiB
+_BACK_BYTES, _GAP_BYTES = 256 * KiB, 256 * KiB  # qemu reads 128 KiB for a compressed grain, however short that is
+_PROVEN_BYTES = 1 * MiB  # tables of an image are read in order too, but there is nothing worth reading behind them
+_IDLE_READS = 64
 
 
 class _Block:
@@ -34,8 +36,10 @@ class _Block:
 
     def __init__(self) -> None:
         self.ready = threading.Event()
-        self.data = memoryview(b"")
+        self.data = bytearray()
         self.error: Optional[EngineError] = None
+        self.used_at = 0
+        """The last read that was for it or not far before it."""
 
 
 class BlockReader:
@@ -49,7 +53,9 @@ class BlockReader:
         self._most_blocks = max(2, cache_bytes // BLOCK_BYTES)
         self._lock = threading.Lock()
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
-        self._streams: deque[int] = deque(maxlen=_STREAMS)
+        self._reads = 0
+        self._spare: list[bytearray] = []
+        self._streams: deque[tuple[int, int]] = deque(maxlen=_STREAMS)
         self._connections: queue.Queue[Optional[Connection]] = queue.Queue()
         for _ in range(min(connections, endpoint.max_connections)):
             self._connections.put(None)
@@ -63,7 +69,7 @@ class BlockReader:
         """Fill the whole buffer from `offset`."""
         if offset + len(buffer) > self._endpoint.size:
             raise ShortRead(f"{self._endpoint.name}: nothing behind byte {self._endpoint.size}")
-        in_order = self._note_stream(offset, len(buffer)) or self._sequential
+        run_bytes = _PROVEN_BYTES if self._sequential else self._note_stream(offset, len(buffer))
         if len(buffer) >= LARGE_READ_BYTES and not self._sequential:
             self._read_directly(offset, buffer)
             return
@@ -71,61 +77,80 @@ class BlockReader:
         while done < len(buffer):
             index, at = divmod(offset + done, BLOCK_BYTES)
             part = buffer[done : done + BLOCK_BYTES - at]
-            self._read_part(index, at, part, in_order)
+            self._read_part(index, at, part, run_bytes)
             done += len(part)
 
-    def _read_part(self, index: int, at: int, part: memoryview, in_order: bool) -> None:
-        if in_order:
+    def _read_part(self, index: int, at: int, part: memoryview, run_bytes: int) -> None:
+        if run_bytes >= _PROVEN_BYTES:
             self._order_ahead(index)
         with self._lock:
             block = self._blocks.get(index)
-            is_new = block is None and in_order
+            is_new = block is None and run_bytes > 0
             if is_new:
                 block = self._blocks[index] = _Block()
-                self._shrink()
+                self._make_room(idle_reads=0)
         if block is None:
             self._read_directly(index * BLOCK_BYTES + at, part)
             return
         if is_new:
             self._fetch(index, block)
-        part[:] = self._wait(index, block)[at : at + len(part)]
+        if not self._take(index, block, at, part):
+            self._read_directly(index * BLOCK_BYTES + at, part)
 
-    def _wait(self, index: int, block: _Block) -> memoryview:
+    def _take(self, index: int, block: _Block, at: int, part: memoryview) -> bool:
+        """Copy out of a block; False when it was dropped while we waited, and its memory may hold another by now."""
         block.ready.wait()
         if block.error:
             raise block.error
         with self._lock:
-            if index in self._blocks:
-                self._blocks.move_to_end(index)
-        return block.data
+            if self._blocks.get(index) is not block:
+                return False
+            self._touch(index, block)
+            part[:] = memoryview(block.data)[at : at + len(part)]
+        return True
 
-    def _note_stream(self, offset: int, length: int) -> bool:
-        """Remember where reads end; True when this one goes on near such an end."""
+    def _note_stream(self, offset: int, length: int) -> int:
+        """Remember where reads end; return how much was read in order up to here, 0 for a read out of order."""
         with self._lock:
-            for at, end in enumerate(self._streams):
+            for at, (end, run) in enumerate(self._streams):
                 if end - _BACK_BYTES <= offset <= end + _GAP_BYTES:
-                    self._streams[at] = max(end, offset + length)
-                    return True
-            self._streams.append(offset + length)
-            return False
+                    self._streams[at] = (max(end, offset + length), run + length)
+                    return run + length
+            self._streams.append((offset + length, 0))
+            return 0
 
     def _order_ahead(self, index: int) -> None:
         """Let the next blocks be fetched meanwhile, each over a connection of its own."""
         end = -(-self._endpoint.size // BLOCK_BYTES)
         with self._lock:
+            self._reads += 1
             for ahead in range(index + 1, min(index + 1 + AHEAD_BLOCKS, end)):
-                if ahead in self._blocks or (len(self._blocks) >= self._most_blocks and not self._shrink()):
-                    continue
-                self._blocks[ahead] = _Block()
-                self._wanted.put(ahead)
+                block = self._blocks.get(ahead)
+                if block is None:
+                    if not self._make_room(idle_reads=_IDLE_READS):
+                        return
+                    block = self._blocks[ahead] = _Block()
+                    self._wanted.put(ahead)
+                self._touch(ahead, block)
 
-    def _shrink(self) -> bool:
-        """Drop what was not used for longest; True when there is room. Blocks on their way stay."""
-        for index in [index for index, block in self._blocks.items() if block.ready.is_set()]:
-            if len(self._blocks) < self._most_blocks:
-                break
-            del self._blocks[index]
-        return len(self._blocks) < self._most_blocks
+    def _touch(self, index: int, block: _Block) -> None:
+        block.used_at = self._reads
+        self._blocks.move_to_end(index)
+
+    def _make_room(self, *, idle_reads: int) -> bool:
+        """Drop what was not used for longest, if that was so many reads ago; False when nothing may go.
+
+        Reading ahead asks for some reads: else streams would drop for ever what the others have read ahead.
+        """
+        if len(self._blocks) < self._most_blocks:
+            return True
+        for index, block in self._blocks.items():
+            if self._reads - block.used_at < idle_reads:
+                return False
+            if block.ready.is_set():
+                self._spare.append(self._blocks.pop(index).data)
+                return True
+        return False
 
     def _fetch_ahead(self) -> None:
         while True:
@@ -139,10 +164,11 @@ class BlockReader:
 
     def _fetch(self, index: int, block: _Block) -> None:
         start = index * BLOCK_BYTES
-        data = bytearray(min(BLOCK_BYTES, self._endpoint.size - start))
+        with self._lock:
+            # Memory is used again: allocating 4 MiB at a time left the process twice as large as the cache.
+            block.data = self._spare.pop() if self._spare else bytearray(BLOCK_BYTES)
         try:
-            self._read_directly(start, memoryview(data))
-            block.data = memoryview(data)
+            self._read_directly(start, memoryview(block.data)[: self._endpoint.size - start])
         except EngineError as error:
             block.error = error
             with self._lock:

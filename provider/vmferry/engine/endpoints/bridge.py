@@ -22,7 +22,7 @@ from vmferry.engine.endpoints.bridge_protocol import Request, negotiate, read_re
 from vmferry.engine.errors import EngineError, SourceError
 from vmferry.engine.units import MiB
 
-MAX_READ_BYTES = 4 * MiB
+MAX_READ_BYTES = 2 * MiB
 WORKERS = 8
 
 _EIO = 5
