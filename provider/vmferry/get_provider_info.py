@@ -9,7 +9,7 @@ from vmferry import __version__
 
 _TEXT = {"type": ["string", "null"]}
 _CA_FIELDS = {
-    "ca_file": ("CA certificate", "File on the workers (PEM) of the authority to trust; the system's when empty.", _TEXT),
+    "ca_file": ("CA certificate", "File on the workers (PEM) of whom to trust; the system's when empty.", _TEXT),
     "ca_fingerprint": (
         "CA fingerprint (SHA-256)",
         "The authority must be this one, wherever it came from. Without a file it is fetched and compared.",
@@ -45,7 +45,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [{"integration-name": "Conversion host", "python-modules": ["vmferry.triggers.job"]}],
         "connection-types": [_connection_type(one) for one in _CONNECTIONS],
-        "extra-links": ["vmferry.links.engine.EngineLink", "vmferry.links.vault.VaultLink"],
+        "extra-links": ["vmferry.links.engine.EngineLink"],
         "notifications": ["vmferry.notifications.notice.NoticeNotifier"],
         "config": {"vmferry": {"description": "vmferry: backups and migrations of VMs.", "options": _OPTIONS}},
     }  # fmt: skip
@@ -181,11 +181,12 @@ def _option(text: str, default: str | None, kind: str = "string") -> dict[str, A
 
 
 _OPTIONS = {
-    "policy_file": _option("The policy: what is backed up, restored and migrated, and how.",
-                           "{AIRFLOW_HOME}/variables.json"),
-    "template_directory": _option("Where backup.py.j2 is; our own when empty.", ""),
-    "rendered_dags": _option("Where the DAGs of the policy's VMs are written; a DAG bundle of its own is best.",
-                             "{AIRFLOW_HOME}/dags/rendered"),
-    "certificates": _option("Where the authorities' certificates are kept that the certificates DAG fetches.",
-                            "{AIRFLOW_HOME}/certs"),
-}  # fmt: skip
+    "policy_file": _option(
+        "What is backed up, restored and migrated, and how; AIRFLOW_HOME/variables.json if empty.", ""
+    ),
+    "template_directory": _option("Where backup.py.j2 is; the one that comes with vmferry if empty.", ""),
+    "rendered_dags": _option(
+        "Where the DAGs of the policy's VMs are written; AIRFLOW_HOME/dags/rendered if empty.", ""
+    ),
+    "certificates": _option("Where CA certificates are kept that were fetched; AIRFLOW_HOME/certs if empty.", ""),
+}

@@ -28,11 +28,14 @@ def render_command(out: Output, file: Path, template: Path, directory: Path, sha
     from vmferry.policy.load import load
     from vmferry.policy.render import render
     from vmferry.policy.resolve import resolve
+    from vmferry.policy.surroundings import template_values
 
-    vms = resolve(load(file))
+    policy = load(file)
+    vms = resolve(policy)
     if not dry_run:
         directory.mkdir(parents=True, exist_ok=True)
-    done = render(vms, template, directory, shard_size=shard_size, dry_run=dry_run)
+    values = template_values(policy)
+    done = render(vms, template, directory, shard_size=shard_size, values=values, dry_run=dry_run)
     value = {"written": done.written, "unchanged": done.unchanged, "removed": done.removed, "put_aside": done.put_aside}
     lines = [
         f"{what.replace('_', ' ')} {name}" for what, names in value.items() for name in names if what != "unchanged"

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place where our errors' `retry` becomes Airflow's decision about the next try."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import RetryPolicy
+from airflow.sdk.definitions.retry_policy import RetryDecision
+
+from vmferry.engine.errors import EngineError, Retry
+
+_ROOM_MADE = timedelta(minutes=30)
+
+
+class EngineRetryPolicy(RetryPolicy):
+    """Never again what a person has to change first; later what may work by itself; much later what needs room.
+
+    Errors that are not ours get Airflow's ordinary treatment.
+    """
+
+    def __init__(self, *, after_cleanup: timedelta = _ROOM_MADE) -> None:
+        self._after_cleanup = after_cleanup
+
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
+        """Decide; runs on the worker, with the error itself."""
+        if not isinstance(exception, EngineError):
+            return RetryDecision.default()
+        if exception.retry is Retry.NEVER:
+            return RetryDecision.fail(reason=str(exception))
+        delay = self._after_cleanup if exception.retry is Retry.AFTER_CLEANUP else None
+        return RetryDecision.retry(delay=delay, reason=str(exception))
+
+    def serialize(self) -> dict[str, Any]:
+        """Give what `deserialize` reads."""
+        return {"after_cleanup_s": self._after_cleanup.total_seconds()}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> EngineRetryPolicy:
+        """Make a policy from what `serialize` gave."""
+        return cls(after_cleanup=timedelta(seconds=data["after_cleanup_s"]))

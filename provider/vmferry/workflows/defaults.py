@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all our DAGs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from vmferry.operators.retry import EngineRetryPolicy
+from vmferry.timetables.policy import PolicyTimetable
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+_LONGEST_DELAY = timedelta(hours=1)
+
+
+def default_args(placement: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Give retries and place of a DAG's tasks, as the policy says.
+
+    At least two retries: a machine or a triggerer that goes down costs one.
+    """
+    said = placement or {}
+    made: dict[str, Any] = {
+        "retries": max(2, said.get("retries", 2)),
+        "retry_delay": timedelta(seconds=said.get("retry_delay_s", 300)),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": _LONGEST_DELAY,
+        "retry_policy": EngineRetryPolicy(),
+    }
+    return {**made, **{name: said[name] for name in ("queue", "executor") if said.get(name)}}
+
+
+def schedule_of(vm: Mapping[str, Any]) -> PolicyTimetable:
+    """Give the timetable of a VM."""
+    return PolicyTimetable(vm["schedule"], vm["window"])
