@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from vmferry.platforms.inventory import SiteFacts, Vm, VmSummary
-from vmferry.platforms.orders import DiskRef, DiskSpec, Ground, Lease, VmRef, VmSpec
+from vmferry.platforms.orders import DiskRef, DiskSpec, Ground, Lease, Removal, VmRef, VmSpec
 from vmferry.platforms.points import Access, Checkpoint, Point, PointOrder
 from vmferry.platforms.runs import RunId
 
@@ -128,8 +128,8 @@ class Target(Protocol):
     def remove_vm(self, vm: VmRef, *, keep_disks: bool) -> None:
         """Remove a VM that is down. May be called again."""
 
-    def remove_disk(self, disk_id: str, owner: RunId) -> bool:
-        """Remove a disk of this owner that holds no verified bytes; False when there is nothing to remove."""
+    def remove_disk(self, disk_id: str, owner: RunId) -> Removal:
+        """Remove a disk of this owner, unless its bytes are proven. May be called again."""
 
 
 @runtime_checkable

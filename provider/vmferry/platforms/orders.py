@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -46,6 +47,17 @@ class DiskRef:
     vm: str = ""
     verified: bool = False
     """Its bytes were read back and are those of the backup."""
+
+
+class Removal(enum.Enum):
+    """What became of a disk that was to be removed."""
+
+    REMOVED = "removed"
+    """It was there, and is gone."""
+    NOTHING = "nothing"
+    """There was none of this owner."""
+    KEPT = "kept"
+    """Its bytes are proven: a person has to decide."""
 
 
 @dataclass(frozen=True, slots=True)

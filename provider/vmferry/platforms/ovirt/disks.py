@@ -12,9 +12,9 @@ from typing import Any
 
 from vmferry.engine.errors import BadInput
 from vmferry.platforms.errors import BadState, NotAsOrdered, NotThere
-from vmferry.platforms.orders import DiskRef, DiskSpec
+from vmferry.platforms.orders import DiskRef, DiskSpec, Removal, VmRef
 from vmferry.platforms.ovirt import transfers
-from vmferry.platforms.ovirt.inventory import read_disk
+from vmferry.platforms.ovirt.inventory import list_attachments, read_disk
 from vmferry.platforms.ovirt.sdk import types
 from vmferry.platforms.ovirt.session import Session
 from vmferry.platforms.ovirt.texts import correlation, word
@@ -25,6 +25,7 @@ from vmferry.platforms.runs import RunId, Tag, is_tag_of, parse_tag
 FRESH = "fresh"
 WRITTEN = "written"
 VERIFIED = "verified"
+COMPLETE = "complete"
 _BLOCK_BYTES = 512
 
 
@@ -101,17 +102,26 @@ def mark_verified(session: Session, disk: DiskRef, root: str) -> DiskRef:
     return DiskRef(disk.id, disk.name, disk.size_bytes, disk.owner, disk.vm, verified=True)
 
 
-def remove_disk(session: Session, disk_id: str, owner: RunId) -> bool:
+def mark_complete(session: Session, vm: VmRef, owner: RunId) -> None:
+    """Write on the disks of a finished VM that they belong to it now: they are owed to nobody any more."""
+    for attachment in list_attachments(session, vm.id, vm.name):
+        found = read_disk(session, attachment.disk.id)
+        tag = parse_tag(found.description) if found is not None else None
+        if tag is not None and tag.is_of(owner) and COMPLETE not in tag.words:
+            _describe(session, f"VM {vm.name!r}, disk {found.id}", found.id, owner.tag(COMPLETE, *tag.words))
+
+
+def remove_disk(session: Session, disk_id: str, owner: RunId) -> Removal:
     """Remove a disk of this owner, with its transfers, unless its bytes are proven."""
     found = read_disk(session, disk_id)
     tag = parse_tag(found.description) if found is not None else None
-    return tag is not None and tag.is_of(owner) and remove_tagged(session, disk_id, tag)
+    return remove_tagged(session, disk_id, tag) if tag is not None and tag.is_of(owner) else Removal.NOTHING
 
 
-def remove_tagged(session: Session, disk_id: str, tag: Tag) -> bool:
+def remove_tagged(session: Session, disk_id: str, tag: Tag) -> Removal:
     """Remove a disk that carries this tag, unless its bytes are proven."""
     if VERIFIED in tag.words:
-        return False
+        return Removal.KEPT
     for transfer in transfers.list_transfers(session):
         if transfers.disk_of(transfer) == disk_id and transfers.is_running(transfer):
             # Cancelling an upload removes its disk; a download is only ended.
@@ -123,7 +133,7 @@ def remove_tagged(session: Session, disk_id: str, tag: Tag) -> bool:
         )  # fmt: skip
     with contextlib.suppress(NotThere):
         session.insist(f"removing disk {disk_id}", lambda api: api.disks_service().disk_service(disk_id).remove())
-    return True
+    return Removal.REMOVED
 
 
 def read_state(session: Session, disk: DiskRef) -> tuple[str, Any]:
@@ -139,12 +149,12 @@ def read_state(session: Session, disk: DiskRef) -> tuple[str, Any]:
 
 
 def _set_state(session: Session, disk: DiskRef, *words: str) -> None:
-    session.insist(
-        f"{_name(disk.vm, disk.name)}: noting its state",
-        lambda api: api.disks_service().disk_service(disk.id).update(
-            types.Disk(description=RunId(disk.owner).tag(*words))
-        ),
-    )  # fmt: skip
+    _describe(session, _name(disk.vm, disk.name), disk.id, RunId(disk.owner).tag(*words))
+
+
+def _describe(session: Session, name: str, disk_id: str, text: str) -> None:
+    change = types.Disk(description=text)
+    session.insist(f"{name}: noting its state", lambda api: api.disks_service().disk_service(disk_id).update(change))
 
 
 def _find_mine(session: Session, spec: DiskSpec, owner: RunId) -> Any | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vmferry.platforms.errors import NotThere
 from vmferry.platforms.inventory import SiteFacts, Vm, VmSummary
-from vmferry.platforms.orders import DiskRef, DiskSpec, Ground, Lease, VmRef, VmSpec
+from vmferry.platforms.orders import DiskRef, DiskSpec, Ground, Lease, Removal, VmRef, VmSpec
 from vmferry.platforms.ovirt import disks, inventory, leases, points, space, vms
 from vmferry.platforms.ovirt.session import Session
 from vmferry.platforms.ovirt.settings import OvirtSettings
@@ -127,7 +127,8 @@ class OvirtSite:
         return vms.create_vm(self._session, spec, owner)
 
     def mark_complete(self, vm: VmRef, owner: RunId, backup: str) -> VmRef:
-        """Note at the VM that it is proven."""
+        """Note at the VM, and at its disks, that they are proven and together."""
+        disks.mark_complete(self._session, vm, owner)
         return vms.mark_complete(self._session, vm, owner, backup)
 
     def rename_vm(self, vm: VmRef, name: str) -> VmRef:
@@ -146,8 +147,8 @@ class OvirtSite:
         """Remove a VM that is down."""
         vms.remove_vm(self._session, vm, keep_disks=keep_disks)
 
-    def remove_disk(self, disk_id: str, owner: RunId) -> bool:
-        """Remove a disk of this owner that holds no verified bytes."""
+    def remove_disk(self, disk_id: str, owner: RunId) -> Removal:
+        """Remove a disk of this owner, unless its bytes are proven."""
         return disks.remove_disk(self._session, disk_id, owner)
 
     # Leases

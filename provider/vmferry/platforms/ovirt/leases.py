@@ -57,11 +57,9 @@ def _disk_leases(session: Session, owners: dict[str, Tag]) -> Iterator[Lease]:
         if tag is None:
             continue
         owners[disk.id] = tag
-        verified = disks.VERIFIED in tag.words
-        if verified and _is_attached(session, disk):
-            # It has become part of a VM, which is what it was made for.
-            continue
-        yield Lease("disk", disk.id, tag.run, name=disk.alias or disk.name or "", holds_verified_bytes=verified)
+        if disks.COMPLETE not in tag.words:
+            verified = disks.VERIFIED in tag.words
+            yield Lease("disk", disk.id, tag.run, name=disk.alias or disk.name or "", holds_verified_bytes=verified)
 
 
 def _transfer_leases(session: Session, owners: dict[str, Tag]) -> Iterator[Lease]:
@@ -72,13 +70,6 @@ def _transfer_leases(session: Session, owners: dict[str, Tag]) -> Iterator[Lease
         tag = next((owners[one] for one in made_for if one in owners), None)
         if tag is not None:
             yield Lease("transfer", transfer.id, tag.run, parent=word(transfer.direction), name=made_for[-1] or "")
-
-
-def _is_attached(session: Session, disk: Any) -> bool:
-    if disk.vms:
-        return True
-    found = read_disk(session, disk.id)
-    return found is not None and bool(found.vms)
 
 
 def _release_vm(session: Session, lease: Lease) -> None:

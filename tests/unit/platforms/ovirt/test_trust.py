@@ -70,7 +70,12 @@ def own_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings(server: Any, **more: Any) -> OvirtSettings:
     return OvirtSettings(
-        "prod", f"https://localhost:{server.server_address[1]}", "admin@internal", "planted-secret", timeout_s=20, **more
+        "prod",
+        f"https://localhost:{server.server_address[1]}",
+        "admin@internal",
+        "planted-secret",
+        timeout_s=20,
+        **more,
     )
 
 
