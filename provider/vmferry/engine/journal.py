@@ -50,6 +50,7 @@ class Journal:
         self._runs: list[int] = []
         self._fresh = False
         self._is_new = True
+        self._start = 0
         self.committed_groups = 0
 
     @classmethod
@@ -98,6 +99,21 @@ class Journal:
         out += _frame(_KIND_COMMIT, b"")
         self._append(bytes(out))
 
+    def restart(self) -> None:
+        """Forget all that was done: the target is not the one it was."""
+        self._file.truncate(self._start)
+        self._done.clear()
+        self._runs.clear()
+        self._fresh, self._is_new = False, True
+        self.committed_groups = 0
+        self._begin_run()
+
+    def records(self) -> Iterator[ProofGroup | ZeroRun]:
+        """Stream what was committed, in the order it was written down."""
+        for kind, payload, _ in _frames(_Window(self._file.fileno()), self._start):
+            if kind in (_KIND_GROUP, _KIND_ZEROS):
+                yield _unpack(kind, payload)
+
     def groups(self) -> Iterator[ProofGroup]:
         """Stream every committed group in ascending order (zero runs are not groups: they carry no digests)."""
         ends = [*self._runs[1:], None]
@@ -130,8 +146,12 @@ class Journal:
             self._file.flush()
         else:
             _compare_headers(json.loads(line), header, self._path)
-        self._replay(len(line))
+        self._start = len(line)
+        self._replay(self._start)
         self._is_new = not self._runs
+        self._begin_run()
+
+    def _begin_run(self) -> None:
         self._runs.append(self._file.seek(0, os.SEEK_END))
         self._file.write(_frame(_KIND_RUN, b""))
         self._file.flush()

@@ -115,7 +115,7 @@ def _restore_disk(
 
 def _pump(source: Endpoint, target: Endpoint, place: Path | None, pace: Pace) -> CopyResult:
     options = CopyOptions(workers=pace.workers)
-    with _journal(place, journal_header(source, target, options), target) as journal:
+    with _journal(place, journal_header(source, target, options)) as journal:
         return copy(
             source, target, journal=journal, options=options, throttle=pace.throttle, progress=pace.progress,
             cancel=pace.cancel,
@@ -123,22 +123,14 @@ def _pump(source: Endpoint, target: Endpoint, place: Path | None, pace: Pace) ->
 
 
 @contextmanager
-def _journal(place: Path | None, header: Mapping[str, str], target: Endpoint) -> Iterator[Journal]:
+def _journal(place: Path | None, header: Mapping[str, str]) -> Iterator[Journal]:
     if place is None:
         # A file without a name: nobody can go on with it, so a kill should not leave it.
         with tempfile.TemporaryFile(prefix="vmferry-restore-") as scratch:
             yield Journal.in_file(scratch)
         return
-    journal = Journal.open(place / "journal", header)
-    try:
-        if journal.committed_groups and target.reads_zero:
-            # It was emptied since: what the journal calls done is not there.
-            journal.close()
-            (place / "journal").unlink()
-            journal = Journal.open(place / "journal", header)
+    with Journal.open(place / "journal", header) as journal:
         yield journal
-    finally:
-        journal.close()
 
 
 def check_root(links: tuple[Link, ...], root: str) -> None:

@@ -24,6 +24,7 @@ from vmferry.engine.pump.crew import Crew
 from vmferry.engine.pump.dispenser import Dispenser
 from vmferry.engine.pump.plan import GroupTask, Task, ZeroTask, plan_tasks, total_bytes
 from vmferry.engine.pump.result import PLAIN_COPY, CopyOptions, CopyResult
+from vmferry.engine.pump.resuming import settle_resume
 from vmferry.engine.pump.worker import leaf_bytes
 from vmferry.engine.throttle import Throttle
 from vmferry.engine.units import LEAF_BYTES, format_bytes
@@ -57,6 +58,7 @@ def copy(
         parent = open_things.enter_context(ProofChain(options.parent)) if options.parent else None
         if options.since is not None and parent is None:
             raise BadInput("a copy of changes needs the proofs it stands on", fix="copy in full, or name the parents")
+        settle_resume(journal, target, source.size)
         fresh = journal.remember_fresh(target.reads_zero)
         progress.set_total(total_bytes(source.extents(options.since)) if options.since else source.size)
         dispenser = Dispenser(
