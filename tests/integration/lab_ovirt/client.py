@@ -58,6 +58,16 @@ class Client:
     def close(self) -> None:
         self.connection.close()
 
+    def close_quietly(self) -> None:
+        """Close a log-in whose engine may be another one now."""
+        with contextlib.suppress(sdk.Error):
+            self.connection.close()
+
+    def fetch_image(self, transfer: Any, path: Path) -> None:
+        """Download what a transfer offers, as raw."""
+        with leaks_allowed():
+            imageio.download(transfer.get().transfer_url, str(path), str(self.lab.ca), fmt="raw")
+
     def vm(self, id: str) -> Any:
         return self.system.vms_service().vm_service(id)
 
