@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,8 +23,11 @@ from vmferry.cli.vault.group import (
     vault,
     vm_argument,
 )
-from vmferry.engine.errors import BadInput
+from vmferry.engine.errors import BadInput, JobBusy
 from vmferry.engine.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from vmferry.engine.endpoint import EndpointSpec
 
 _MORE = """DST is as for `vmferry disk copy`, or - for standard output (one disk, raw). Disks that are not named are not
 restored. The root of every restored disk is compared with the backup's; exit 1 when they differ."""
@@ -62,9 +67,37 @@ def restore_command(out: Output, directory: Path, vm: str, disks: tuple[str, ...
         _to_stdout(out, directory, vm, named, backup, pace)
         return
     targets = {disk: parse_target(where, format_name=given["target_format"]) for disk, where in named.items()}
-    with ProgressBar(meters.status, "restore"):
-        restored = restore(open_vault(directory), vm, targets, backup=backup, job_dir=given["job_dir"], pace=pace)
+    with _journals(given["job_dir"], directory, vm, targets) as job_dir, ProgressBar(meters.status, "restore"):
+        restored = restore(open_vault(directory), vm, targets, backup=backup, job_dir=job_dir, pace=pace)
     out.result([one.to_json() for one in restored], [_line(one, named[one.disk]) for one in restored])
+
+
+@contextlib.contextmanager
+def _journals(
+    given: Path | None, directory: Path, vm: str, targets: Mapping[str, EndpointSpec]
+) -> Iterator[Path | None]:
+    """Say where the journals are, for this process alone; None: beside the targets, which are files."""
+    from vmferry.cli.runs import state_dir
+    from vmferry.engine.jobs import job_id
+    from vmferry.engine.jobs.lock import try_acquire
+
+    if given is None and all(
+        spec.kind != "nbd" and not Path(spec.address).is_block_device() for spec in targets.values()
+    ):
+        yield None
+        return
+    addresses = (f"{disk}={spec.address}" for disk, spec in targets.items())
+    name = job_id("restore", str(directory.absolute()), vm, *addresses)
+    job_dir = given or state_dir().parent / "restores" / name
+    job_dir.mkdir(parents=True, exist_ok=True)
+    lock = try_acquire(job_dir / "lock")
+    if lock is None:
+        raise JobBusy(f"a restore with its journals in {job_dir} runs already", fix="wait until it ends")
+    with lock:
+        yield job_dir
+        (job_dir / "lock").unlink()
+        with contextlib.suppress(OSError):
+            job_dir.rmdir()
 
 
 def _line(one: Any, where: str) -> str:
