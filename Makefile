@@ -32,7 +32,7 @@ test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Ai
 	@$(PYTHON) -m pytest --durations=10 tests/unit/airflow tests/e2e $(ARGS)
 
 test-chaos: setup ## kill everything at random moments, minutes long
-	@$(PYTHON) -m pytest tests/chaos -m chaos --durations=10 $(ARGS)
+	@$(PYTHON) -m pytest -n $(JOBS) tests/chaos -m chaos --durations=10 $(ARGS)
 
 lint: setup ## style, types, floors, Python 3.9, spelling, sizes, words
 	@scripts/lint.sh
