@@ -17,7 +17,7 @@ from typing import Any
 
 from vmferry.engine.errors import EngineError
 from vmferry.operations import papers
-from vmferry.operations.opening import nobody_is_dead, open_point
+from vmferry.operations.opening import close_dead, nobody_is_dead, open_point
 from vmferry.operations.selection import choose_disks, name_disks
 from vmferry.operations.values import Json, OpenBackup, VmInfo
 from vmferry.operations.ways import log_second, over_ways
@@ -60,11 +60,16 @@ def get_vm_info(source: Source, vault: Vault, policy: VmPolicy) -> VmInfo:
     )  # fmt: skip
 
 
-def check_vm_lock(source: Source, policy: VmPolicy) -> Json:
-    """Raise `VmBusy` when the VM or one of its disks is locked."""
+def check_vm_lock(
+    source: Source, policy: VmPolicy, run: RunId, *, is_dead: Callable[[str], bool] = nobody_is_dead
+) -> Json:
+    """Raise `VmBusy` when the VM or a disk is locked, or another run is at it; points of dead runs are closed first."""
     vm = source.describe(policy.name)
-    source.check_free(vm)
-    return {"vm": vm.name, "status": vm.status}
+    closed = close_dead(source, vm.id, run, is_dead)
+    if closed:
+        vm = source.describe(policy.name)
+    source.check_free(vm, run)
+    return {"vm": vm.name, "status": vm.status, "closed": list(closed)}
 
 
 def back_up_disk(source: Source, opened: OpenBackup, disk: str, *, pace: Pace = PLAIN_PACE) -> Json:
@@ -136,7 +141,7 @@ def back_up_vm(
     is_dead: Callable[[str], bool] = nobody_is_dead,
 ) -> Json:
     """Make a backup in one go. After any failure, also a kill, the same call with the same run goes on."""
-    source.check_free(source.describe(policy.name))
+    check_vm_lock(source, policy, run, is_dead=is_dead)
     try:
         opened = open_point(source, vault, policy, run, full=full, now=now or datetime.now(UTC), is_dead=is_dead)
         _copy_all(source, opened, pace, policy.placement.max_disks_at_once)

@@ -12,7 +12,7 @@ from vmferry.operations.values import OpenBackup, OpenDisk, Skipped
 from vmferry.platforms.contract import Source
 from vmferry.platforms.inventory import Disk, Vm
 from vmferry.platforms.points import Checkpoint, Frozen, Point, PointOrder
-from vmferry.platforms.runs import RunId
+from vmferry.platforms.runs import RunId, is_tag_of
 from vmferry.policy.fulls import ChainState, why_full
 from vmferry.policy.vm import VmPolicy
 from vmferry.vault import DiskInfo, Mode, OpenPoint, Vault, abandon, begin_point
@@ -91,12 +91,18 @@ def _begin(
 
 def _drop_dead(source: Source, vault: Vault, vm: Vm, run: RunId, is_dead: Callable[[str], bool]) -> None:
     """End what dead runs left on this VM, at the platform and in the vault."""
+    close_dead(source, vm.id, run, is_dead)
     if not vault.vm_dir(vm.name).is_dir():
         return
     for found in unfinished_points(vault.vm_dir(vm.name)):
         if found.owner != run.text and is_dead(found.owner):
-            source.close_point(vm.id, RunId(found.owner))
             abandon(found)
+
+
+def close_dead(source: Source, vm_id: str, run: RunId, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
+    """Close the points that dead runs left open on a VM; gives what was closed."""
+    owners = {owner for owner in source.open_owners(vm_id) if not is_tag_of(RunId(owner).tag(), run)}
+    return tuple(one for owner in sorted(owners) if is_dead(owner) for one in source.close_point(vm_id, RunId(owner)))
 
 
 def _full_because(vault: Vault, policy: VmPolicy, full: bool | None, now: datetime, vm: str) -> str:

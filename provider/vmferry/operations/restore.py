@@ -24,7 +24,7 @@ from vmferry.operations.tracing import moment_of
 from vmferry.operations.values import Json, PlannedDisk, Restored, RestorePlan
 from vmferry.operations.ways import over_ways
 from vmferry.platforms.contract import Target
-from vmferry.platforms.orders import DiskPlace, DiskRef, DiskSpec, VmRef, VmSpec
+from vmferry.platforms.orders import DiskPlace, DiskRef, DiskSpec, Removal, VmRef, VmSpec
 from vmferry.platforms.plain import from_plain, to_plain
 from vmferry.platforms.runs import RunId, is_tag_of
 from vmferry.policy.vm import RestoreRule
@@ -125,13 +125,11 @@ def roll_back(target: Target, plan: RestorePlan) -> Json:
             made = target.stop_vm(made, timeout_s=60.0)
         target.remove_vm(made, keep_disks=True)
         removed.append(f"VM {made.name}")
-    finished = any(_is_finished(target.find_vm(name), run) for name in (plan.name, plan.working_name))
-    if not finished:
-        removed += [f"disk {disk.name}" for disk in plan.disks if target.remove_disk(disk.id, run)]
-    kept = (
-        [] if finished else [disk.name for disk in plan.disks if not target.is_disk_id_free(disk.id, RunId("nobody"))]
-    )
-    return {"removed": removed, "proven_disks_kept": kept}
+    if any(_is_finished(target.find_vm(name), run) for name in (plan.name, plan.working_name)):
+        return {"removed": removed, "proven_disks_kept": []}
+    ends = {disk.name: target.remove_disk(disk.id, run) for disk in plan.disks}
+    removed += [f"disk {name}" for name, end in ends.items() if end is Removal.REMOVED]
+    return {"removed": removed, "proven_disks_kept": [name for name, end in ends.items() if end is Removal.KEPT]}
 
 
 def restore_vm(

@@ -33,8 +33,11 @@ class Source(Protocol):
     def describe(self, vm: str) -> Vm:
         """Describe a VM by id or name, with disks that cannot be backed up and why. Raises `NotThere`."""
 
-    def check_free(self, vm: Vm) -> None:
-        """Raise `VmBusy` when the VM or a disk is locked, or somebody has a point of it open; changes nothing."""
+    def check_free(self, vm: Vm, owner: RunId) -> None:
+        """Raise `VmBusy` when the VM or a disk is locked, or another run has a point of it open; changes nothing."""
+
+    def open_owners(self, vm_id: str) -> tuple[str, ...]:
+        """List the runs of ours that have a point of this VM open."""
 
     def known_checkpoints(self, vm: Vm) -> tuple[Checkpoint, ...]:
         """List the moments whose changes are known, oldest first."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from lab.ovirt import OvirtLab
 from tests.integration.ovirt.stage import Stage, connect
 

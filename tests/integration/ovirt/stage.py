@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import random
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 from lab.ovirt import OvirtLab
 from lab.ovirt.lab import LabVm
+
 from vmferry import operations
 from vmferry.engine.units import MiB
 from vmferry.platforms.ovirt import OvirtSettings, OvirtSite
@@ -55,21 +57,26 @@ class Stage:
 
     def add_vm(self, disks: int = 1, **more: Any) -> LabVm:
         """A VM whose disks have random bytes, with holes."""
-        wishes = [{"size": SIZE, "format": "cow"} for _ in range(disks)]
-        vm = self.prod.add_vm(self.new_name(), more.pop("wishes", wishes), **more)
-        for number, disk in enumerate(vm.disks):
-            if disk in vm.guest_urls:
-                self.write(disk, seed=number, places=6)
+        wishes: list[dict[str, Any]] = more.pop("wishes", [{"size": SIZE} for _ in range(disks)])
+        vm = self.prod.add_vm(self.new_name(), wishes, **more)
+        for number, (disk, wish) in enumerate(zip(vm.disks, wishes, strict=True)):
+            if disk in vm.guest_urls and more.get("status", "up") == "up":
+                self.write(disk, seed=number, places=6, size=int(wish["size"]))
         return vm
 
-    def write(self, disk: str, *, seed: int, places: int = 2, length: int = 200_000) -> None:
+    def write(self, disk: str, *, seed: int, places: int = 2, length: int = 200_000, size: int = SIZE) -> None:
         """Let the guest write random bytes in some places, and discard one."""
         dice = random.Random(f"{disk} {seed}")
-        for _ in range(places):
-            self.prod.guest_write(
-                disk, dice.randrange(0, SIZE - length) // 512 * 512, dice.randbytes(length // 512 * 512)
-            )
-        self.prod.guest_zero(disk, dice.randrange(0, SIZE // 65536 - 4) * 65536, 65536)
+        length = min(length, size // 4) // 512 * 512
+        writes: list[dict[str, Any]] = [
+            {
+                "offset": dice.randrange(0, size - length) // 512 * 512,
+                "data": base64.b64encode(dice.randbytes(length)).decode(),
+            }
+            for _ in range(places)
+        ]
+        writes.append({"offset": dice.randrange(0, size // 65536 - 1) * 65536, "zero": True, "length": 65536})
+        self.prod.hook("write_many", disk=disk, writes=writes)
 
     def run(self, what: str = "backup") -> RunId:
         self.runs += 1
@@ -110,11 +117,18 @@ class Stage:
         path = lab.copy_disk(disk, self.tmp / f"{lab.name}-{disk}.raw")
         return digest(path)
 
-    def leftovers(self, lab: OvirtLab) -> dict[str, Any]:
-        """All that must be empty when nothing runs."""
+    def leftovers(self, lab: OvirtLab, vm: LabVm | None = None) -> dict[str, Any]:
+        """All that must be empty when nothing runs; of one VM, since tests of one session share the site."""
         state = lab.state()
-        kinds = ("open_backups", "open_transfers", "locked_disks", "illegal_disks", "snapshots")
-        return {kind: state[kind] for kind in kinds if state[kind]}
+        disks = set(vm.disks) if vm else set(state["disks"])
+        left = {
+            "locked": [one for one in state["locked_disks"] if one in disks],
+            "illegal": [one for one in state["illegal_disks"] if one in disks],
+            "snapshots": state["vms"][vm.id]["snapshots"] if vm else state["snapshots"],
+            "points": self.source.open_owners(vm.id) if vm else list(state["open_backups"]),
+            "transfers": [] if vm else list(state["open_transfers"]),
+        }
+        return {kind: things for kind, things in left.items() if things}
 
 
 SCHEDULE = Schedule(Weekdays(frozenset(range(7))), (time(2),))

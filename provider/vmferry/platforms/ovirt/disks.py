@@ -105,10 +105,11 @@ def mark_verified(session: Session, disk: DiskRef, root: str) -> DiskRef:
 def mark_complete(session: Session, vm: VmRef, owner: RunId) -> None:
     """Write on the disks of a finished VM that they belong to it now: they are owed to nobody any more."""
     for attachment in list_attachments(session, vm.id, vm.name):
-        found = read_disk(session, attachment.disk.id)
+        disk_id = str(attachment.disk.id)
+        found = read_disk(session, disk_id)
         tag = parse_tag(found.description) if found is not None else None
         if tag is not None and tag.is_of(owner) and COMPLETE not in tag.words:
-            _describe(session, f"VM {vm.name!r}, disk {found.id}", found.id, owner.tag(COMPLETE, *tag.words))
+            _describe(session, f"VM {vm.name!r}, disk {disk_id}", disk_id, owner.tag(COMPLETE, *tag.words))
 
 
 def remove_disk(session: Session, disk_id: str, owner: RunId) -> Removal:

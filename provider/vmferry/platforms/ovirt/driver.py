@@ -47,9 +47,13 @@ class OvirtSite:
         """Describe a VM by id or name."""
         return inventory.describe(self._session, vm)
 
-    def check_free(self, vm: Vm) -> None:
+    def check_free(self, vm: Vm, owner: RunId) -> None:
         """Raise `VmBusy` when a backup could not begin."""
-        points.check_free(self._session, vm)
+        points.check_free(self._session, vm, owner)
+
+    def open_owners(self, vm_id: str) -> tuple[str, ...]:
+        """List the runs of ours that have a point of this VM open."""
+        return points.open_owners(self._session, vm_id)
 
     def known_checkpoints(self, vm: Vm) -> tuple[Checkpoint, ...]:
         """List the checkpoints whose changes are known."""

@@ -23,24 +23,39 @@ from vmferry.platforms.runs import RunId, is_tag_of, parse_tag
 from vmferry.platforms.waiting import Outcome
 
 
-def check_free(session: Session, vm: Vm) -> None:
-    """Raise `VmBusy` when a backup could not begin now."""
+def check_free(session: Session, vm: Vm, owner: RunId) -> None:
+    """Raise `VmBusy` when a backup could not begin now. One that this owner has open already is no obstacle."""
+    if _has_backups(session) and backups.find_running(session, vm, owner) is not None:
+        return
     if VM_FREE.judge(vm.status) is not Outcome.OK:
         raise VmBusy(f"VM {vm.name!r} is {vm.status}: a backup needs it up or down", fix="wait, or look why it is")
+    for snapshot in snapshots.list_snapshots(session, vm.id, vm.name):
+        if is_tag_of(snapshot.description, owner):
+            return
+        if word(snapshot.snapshot_status) == "locked":
+            raise VmBusy(f"VM {vm.name!r}: snapshot {snapshot.description!r} is being made or removed", fix="wait")
     locked = [disk.alias for disk in vm.disks if disk.status not in ("ok", "") and not disk.skip]
     if locked:
         raise VmBusy(
             f"VM {vm.name!r}, disk {', '.join(locked)}: locked or illegal", fix="see the runbook of entity locks"
         )
-    for snapshot in snapshots.list_snapshots(session, vm.id, vm.name):
-        if word(snapshot.snapshot_status) == "locked":
-            raise VmBusy(f"VM {vm.name!r}: snapshot {snapshot.description!r} is being made or removed", fix="wait")
+
+
+def open_owners(session: Session, vm_id: str) -> tuple[str, ...]:
+    """List the runs of ours that have a point of this VM open."""
+    found = [backup.description for backup in backups.list_running(session, vm_id, vm_id)]
+    found += [snapshot.description for snapshot in snapshots.list_snapshots(session, vm_id, vm_id)]
+    return tuple(tag.run for tag in map(parse_tag, found) if tag is not None)
+
+
+def _has_backups(session: Session) -> bool:
+    return read_version(session)[1] >= CBT_VERSION
 
 
 def open_point(session: Session, vm: Vm, owner: RunId, order: PointOrder) -> Point:
     """Open a point, or find the one that this owner has open."""
     _check_disks(vm, order)
-    if read_version(session)[1] < CBT_VERSION:
+    if not _has_backups(session):
         check_point_room(session, vm, order.disks)
         return replace(snapshots.open_snapshot(session, vm, owner, order), notes=_freeze_note(vm, order))
     notes: list[str] = []
@@ -92,7 +107,7 @@ def close_point(session: Session, vm_id: str, owner: RunId) -> tuple[str, ...]:
 
 def known_checkpoints(session: Session, vm: Vm) -> tuple[Checkpoint, ...]:
     """List the checkpoints whose changes are known."""
-    if read_version(session)[1] < CBT_VERSION:
+    if not _has_backups(session):
         return ()
     listed = backups.list_checkpoints(session, vm.id, vm.name)
     return tuple(Checkpoint(one.id) for one in listed if word(one.state) != "invalid")

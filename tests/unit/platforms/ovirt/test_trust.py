@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from lab.pki import Certificate, create_certificate
+
 from vmferry.engine.errors import TrustError, Unreadable
 from vmferry.platforms.errors import LoginRefused, SiteAway
 from vmferry.platforms.ovirt import OvirtSettings
