@@ -66,6 +66,14 @@ class AirflowApi:
             fields["extra"] = json.dumps(fields["extra"])
         self.call("POST", "/api/v2/connections", {"connection_id": conn_id, **fields})
 
+    def switch_on(self, dag_id: str) -> None:
+        """Let a DAG run: new ones are paused."""
+        self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+
+    def add_pool(self, name: str, slots: int) -> None:
+        """Make a pool."""
+        self.call("POST", "/api/v2/pools", {"name": name, "slots": slots})
+
     def list_dags(self) -> dict[str, dict[str, Any]]:
         """Give all DAGs by id."""
         found: dict[str, dict[str, Any]] = {}
@@ -138,13 +146,18 @@ class AirflowApi:
         found = self.call("GET", f"{path}?map_index={map_index}&full_content=true")
         return "\n".join(json.dumps(one) if isinstance(one, dict) else str(one) for one in found["content"])
 
+    def log_lines(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> list[str]:
+        """Give a task's log for a reader: level, what happened, and the errors."""
+        raw = self.log(dag_id, run_id, task_id, try_number, map_index).splitlines()
+        return [_short(json.loads(line)) if line.startswith("{") else line for line in raw]
+
     def explain(self, dag_id: str, run_id: str) -> str:
         """Give the logs of the tasks of a run that failed, for a test's message."""
         bad = [one for one in self.tasks(dag_id, run_id) if one["state"] in {"failed", "up_for_retry"}]
-        logs = [
-            f"== {_label(one)}\n{self.log(dag_id, run_id, one['task_id'], max(1, one['try_number']), one['map_index'])}"
-            for one in bad
-        ]
+        logs: list[str] = []
+        for one in bad:
+            lines = self.log_lines(dag_id, run_id, one["task_id"], max(1, one["try_number"]), one["map_index"])
+            logs += [f"== {_label(one)}", *lines[-30:]]
         return "\n".join([str(self.task_states(dag_id, run_id)), *logs])
 
 
@@ -154,3 +167,9 @@ def _quote(run_id: str) -> str:
 
 def _label(task: Mapping[str, Any]) -> str:
     return task["task_id"] if task["map_index"] < 0 else f"{task['task_id']}[{task['map_index']}]"
+
+
+def _short(line: Mapping[str, Any]) -> str:
+    errors = [f"{one['exc_type']}: {one['exc_value']}" for one in line.get("error_detail") or ()]
+    reason = f" ({line['reason']})" if "reason" in line else ""
+    return "\n    ".join([f"{line.get('level', '')} {line.get('event', '')}{reason}", *errors])

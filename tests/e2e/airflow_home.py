@@ -24,7 +24,7 @@ PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 HEALTHY_S = 300.0
 """A small machine under load takes a minute."""
 _LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
-_ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 _LEASH = Path(__file__).with_name("leash.py")
 
 
@@ -112,7 +112,7 @@ class AirflowHome:
         """Give the environment of its processes."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own.get('PATH', '')}"
-        own["PYTHONPATH"] = os.pathsep.join(map(str, (_ROOT / "provider", _ROOT)))
+        own["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT / "provider", ROOT)))
         return {**own, **self._configuration(), **self._settings}
 
     def component_logs(self) -> str:
@@ -131,7 +131,7 @@ class AirflowHome:
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
-            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
             "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),

@@ -25,9 +25,13 @@ def certificates() -> Path:
 
 
 def template_directory() -> Path:
-    """Give the directory with the DAG templates."""
+    """Give the directory with the DAG templates: beside our modules when installed, at the root of a checkout."""
     said = conf.get("vmferry", "template_directory", fallback="")
-    return Path(said) if said else Path(__file__).resolve().parent.parent / "workflows" / "templates"
+    if said:
+        return Path(said)
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "dag_templates"
+    return installed if installed.is_dir() else package.parent.parent / "dag_templates"
 
 
 def _path(option: str, below_home: str) -> Path:

@@ -106,7 +106,7 @@ class CheckVmLockOperator(VmOperator):
 
         try:
             with open_site(self.site) as source:
-                return check_vm_lock(source, self.vm_policy())
+                return check_vm_lock(source, self.vm_policy(), owner_of(context), is_dead=is_dead_for(context))
         except VmBusy as busy:
             if waited_s >= self.wait_s:
                 raise
