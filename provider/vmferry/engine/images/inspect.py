@@ -23,20 +23,16 @@ forced format and resource limits, as a second opinion; where the two disagree t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Union
 
 from vmferry.engine.errors import BadInput, NotADiskImage, RefusedImage
-from vmferry.engine.images.compressed import peek, whole_size
+from vmferry.engine.images.completeness import check_complete
 from vmferry.engine.images.facts import DEFAULT_LIMITS, ImageFacts, Limits, check_virtual_size
 from vmferry.engine.images.opinion import check_opinion
 from vmferry.engine.images.probe import detect_format
-from vmferry.engine.images.qcow2 import read_qcow2
 from vmferry.engine.images.reader import ByteReader, BytesReader, FileReader
-from vmferry.engine.images.vdi import read_vdi
-from vmferry.engine.images.vhd import read_vhd
-from vmferry.engine.images.vhdx import read_vhdx
-from vmferry.engine.images.vmdk import read_vmdk
 
 COMPRESSIONS = ("gz", "xz", "zst")
 FORMATS = ("qcow2", "vmdk", "vpc", "vhdx", "vdi", "raw", *(f"raw.{one}" for one in COMPRESSIONS))
@@ -58,7 +54,6 @@ _PROMISES = {
     ".xz": ("raw.xz",),
     ".zst": ("raw.zst",),
 }
-_PARSERS = {"qcow2": read_qcow2, "vpc": read_vhd, "vhdx": read_vhdx, "vdi": read_vdi}
 
 
 def inspect(
@@ -80,9 +75,17 @@ def inspect(
         return _inspect_reader(source, claimed, name or source.name, limits, allow_extents_beside)
     with FileReader(source, name) as reader:
         facts = _inspect_reader(reader, claimed, name or str(source), limits, allow_extents_beside)
+        if facts.format != "raw":
+            check_complete(reader, facts)
         if second_opinion and facts.format != "raw":
             check_opinion(reader, facts, limits)
         return facts
+
+
+def recognise(path: str, *, claimed_format: str | None = None) -> str:
+    """Say which format a file is, where content agrees with what was said or with its name; trusts what is in it."""
+    with FileReader(path) as reader:
+        return _recognise(reader, _checked_claim(claimed_format), path)
 
 
 def promised_formats(name: str) -> tuple[str, ...] | None:
@@ -104,6 +107,38 @@ def _checked_claim(claimed: str | None) -> str | None:
 def _inspect_reader(
     reader: ByteReader, claimed: str | None, name: str, limits: Limits, allow_extents_beside: bool
 ) -> ImageFacts:
+    found = _recognise(reader, claimed, name)
+    if found == "raw":
+        return _read_raw(reader, name, limits)
+    if found.startswith("raw."):
+        return _read_compressed(reader, found[4:], name, limits)
+    if found == "vmdk":
+        from vmferry.engine.images.vmdk import read_vmdk
+
+        return read_vmdk(reader, limits, allow_extents_beside=allow_extents_beside)
+    return _find_parser(found)(reader, limits)
+
+
+def _find_parser(image_format: str) -> Callable[[ByteReader, Limits], ImageFacts]:
+    """Import what reads a format; most commands meet one format only."""
+    if image_format == "qcow2":
+        from vmferry.engine.images.qcow2 import read_qcow2
+
+        return read_qcow2
+    if image_format == "vhdx":
+        from vmferry.engine.images.vhdx import read_vhdx
+
+        return read_vhdx
+    if image_format == "vdi":
+        from vmferry.engine.images.vdi import read_vdi
+
+        return read_vdi
+    from vmferry.engine.images.vhd import read_vhd
+
+    return read_vhd
+
+
+def _recognise(reader: ByteReader, claimed: str | None, name: str) -> str:
     found = detect_format(reader)
     if found is None:
         raise NotADiskImage(f"{name}: is empty (0 bytes)", fix="give a disk image")
@@ -111,13 +146,7 @@ def _inspect_reader(
         found = "raw"
     found = f"raw.{found}" if found in COMPRESSIONS else found
     _check_promise(found, claimed, name)
-    if found == "raw":
-        return _read_raw(reader, name, limits)
-    if found.startswith("raw."):
-        return _read_compressed(reader, found[4:], name, limits)
-    if found == "vmdk":
-        return read_vmdk(reader, limits, allow_extents_beside=allow_extents_beside)
-    return _PARSERS[found](reader, limits)
+    return found
 
 
 def _check_promise(found: str, claimed: str | None, name: str) -> None:
@@ -151,6 +180,8 @@ def _read_raw(reader: ByteReader, name: str, limits: Limits) -> ImageFacts:
 
 
 def _read_compressed(reader: ByteReader, compression: str, name: str, limits: Limits) -> ImageFacts:
+    from vmferry.engine.images.compressed import peek, whole_size
+
     start = peek(reader, compression)
     if not start:
         raise NotADiskImage(f"{name}: holds nothing once decompressed", fix="is the file complete?")
