@@ -95,7 +95,7 @@ class Machine:
                 nodes = _nodes(qmp)
                 for layer in reversed(disk.layers):
                     if node_name(layer) in nodes:
-                        qmp.command("blockdev-del", node_name=node_name(layer))
+                        _delete_node(qmp, node_name(layer))
 
     def freeze(self, wish: Freeze) -> dict[str, Frozen]:
         """Freeze all disks at one instant and serve that moment; the guest goes on."""
@@ -134,29 +134,31 @@ class Machine:
         base, top, active = (node_name(disk.layers[i]) for i in (index, index + 1, -1))
         job = f"m{top}"
         with self.lock, Qmp(self._qmp) as qmp:
-            bitmaps = _nodes(qmp)[top].get("dirty-bitmaps", [])
-            kept = {one["name"] for one in _nodes(qmp)[base].get("dirty-bitmaps", [])}
+            bitmaps = [one for one in _nodes(qmp)[top]["dirty-bitmaps"] if not one.get("inconsistent")]
+            kept = self._stop_bitmaps(qmp, disk, index)
             qmp.command("block-commit", job_id=job, device=active, top_node=top, base_node=base)
             if top == active:
                 qmp.await_event("JOB_STATUS_CHANGE", id=job, status="ready")
-            for bitmap in bitmaps:  # what the guest writes from here on is tracked on both
-                _begin_bitmap(qmp, base, bitmap, kept)
-            if top == active:
+                for bitmap in bitmaps:  # what the guest writes from here on is tracked on both
+                    _begin_bitmap(qmp, base, bitmap, kept)
                 qmp.command("job-complete", id=job)
             qmp.await_event("JOB_STATUS_CHANGE", id=job, status="null")
+            self._make_writable(qmp, disk, index)
+            for bitmap in bitmaps if top != active else []:
+                _begin_bitmap(qmp, base, bitmap, kept)
             for bitmap in bitmaps:
-                if not bitmap.get("inconsistent"):
-                    _merge_bitmaps(qmp, base, bitmap["name"], [{"node": top, "name": bitmap["name"]}])
-            qmp.command("blockdev-del", node_name=top)
+                _merge_bitmaps(qmp, base, bitmap["name"], [{"node": top, "name": bitmap["name"]}])
+            _delete_node(qmp, top)
 
     def remove_bitmap(self, disks: Sequence[Disk], name: str) -> None:
         """Forget a checkpoint on every volume that has it."""
         with self.lock, Qmp(self._qmp) as qmp:
             nodes = _nodes(qmp)
             for disk in disks:
-                for layer in disk.layers:
+                for index, layer in enumerate(disk.layers):
                     found = nodes.get(node_name(layer), {}).get("dirty-bitmaps", [])
                     if any(one["name"] == name for one in found):
+                        self._make_writable(qmp, disk, index)
                         qmp.command("block-dirty-bitmap-remove", node=node_name(layer), name=name)
 
     def hand_over_bitmap(self, disks: Sequence[Disk], name: str, older: str) -> None:
@@ -164,11 +166,12 @@ class Machine:
         with self.lock, Qmp(self._qmp) as qmp:
             nodes = _nodes(qmp)
             for disk in disks:
-                for layer in disk.layers:
+                for index, layer in enumerate(disk.layers):
                     node = node_name(layer)
                     found = {one["name"]: one for one in nodes.get(node, {}).get("dirty-bitmaps", [])}
                     if name not in found or older not in found or found[name].get("inconsistent"):
                         continue
+                    self._make_writable(qmp, disk, index)
                     if found[name]["recording"]:
                         qmp.command("block-dirty-bitmap-enable", node=node, name=older)
                     _merge_bitmaps(qmp, node, older, [{"node": node, "name": name}])
@@ -181,6 +184,24 @@ class Machine:
             _export(qmp, _guest(disk), node_name(disk.layers[-1]), writable=True)
 
     # What the above is made of.
+
+    def _stop_bitmaps(self, qmp: Qmp, disk: Disk, index: int) -> set[str]:
+        """Let what a merge writes into a volume not count as a change; return the names of its bitmaps."""
+        node = node_name(disk.layers[index])
+        self._make_writable(qmp, disk, index)
+        found = _nodes(qmp)[node]["dirty-bitmaps"]
+        for one in found:
+            if one["recording"]:
+                qmp.command("block-dirty-bitmap-disable", node=node, name=one["name"])
+        return {one["name"] for one in found}
+
+    def _make_writable(self, qmp: Qmp, disk: Disk, index: int) -> None:
+        """qemu makes a volume read-only when another one goes on top, and its bitmaps with it."""
+        layer = disk.layers[index]
+        if not _nodes(qmp)[node_name(layer)]["ro"]:
+            return
+        options = _node_options(layer, node_name(disk.layers[index - 1]) if index else None)
+        qmp.command("blockdev-reopen", options=[{**options, "read-only": False}])
 
     def _start(self) -> None:
         for path in (self._qmp, self._nbd):
@@ -202,9 +223,9 @@ class Machine:
             below = node_name(layer)
 
     def _add_node(self, qmp: Qmp, disk: Disk, layer: Layer, backing: str | None) -> None:
-        more: dict[str, Any] = {"backing": backing} if layer.format == "qcow2" else {}
-        file = {"driver": "file", "filename": str(self._storage.path(disk, layer)), "discard": "unmap"}
-        qmp.command("blockdev-add", driver=layer.format, node_name=node_name(layer), discard="unmap", file=file, **more)
+        path = str(self._storage.path(disk, layer))
+        qmp.command("blockdev-add", driver="file", node_name=_file_name(layer), filename=path, discard="unmap")
+        qmp.command("blockdev-add", **_node_options(layer, backing))
 
     def _freeze_steps(self, qmp: Qmp, wish: Freeze, disk: Disk) -> Iterator[dict[str, Any]]:
         top, scratch = node_name(disk.layers[-1]), _short("s", wish.backup, disk.id)
@@ -282,6 +303,20 @@ class Machine:
 def node_name(layer: Layer) -> str:
     """Name a volume's node; qemu allows 31 characters."""
     return "l" + layer.id.replace("-", "")[:28]
+
+
+def _file_name(layer: Layer) -> str:
+    return "f" + node_name(layer)[1:]
+
+
+def _node_options(layer: Layer, backing: str | None) -> dict[str, Any]:
+    made = {"driver": layer.format, "node-name": node_name(layer), "file": _file_name(layer), "discard": "unmap"}
+    return {**made, "backing": backing} if layer.format == "qcow2" else dict(made)
+
+
+def _delete_node(qmp: Qmp, name: str) -> None:
+    qmp.command("blockdev-del", node_name=name)
+    qmp.command("blockdev-del", node_name="f" + name[1:])
 
 
 def _guest(disk: Disk) -> str:
