@@ -11,33 +11,42 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from vmferry.engine.endpoint import EndpointSpec
+from vmferry.engine.endpoints import NO_SECRETS
 from vmferry.engine.errors import BadInput, UnknownScheme, Unreadable
 
 IMAGE_FORMATS = ("qcow2", "vmdk", "vpc", "vhdx", "vdi")
 _ALIASES = {"vhd": "vpc", "img": "raw", "dd": "raw"}
 _TARGET_SUFFIXES = {".qcow2": "qcow2", ".vmdk": "vmdk", ".vhd": "vpc", ".vpc": "vpc", ".vhdx": "vhdx", ".vdi": "vdi"}
+_NO_TARGETS = (".gz", ".xz", ".zst", ".qcow", ".qed", ".iso", ".ova", ".ovf")
 _NBD = ("nbd", "nbds", "nbd+unix", "nbds+unix")
 _HTTP = ("http", "https")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def parse_source(
-    text: str, *, format_name: str | None = None, options: Mapping[str, Any] | None = None
+    text: str,
+    *,
+    format_name: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, str] = NO_SECRETS,
 ) -> EndpointSpec:
-    """Say what to read; looks at a file's first bytes and refuses an image that is not safe or not what it says."""
+    """Say what to read; looks at the first bytes and refuses an image that is not safe or not what it says."""
     said, rest = _split(text, format_name)
     scheme = _scheme(rest)
     extra = dict(options or {})
     if scheme in _NBD:
         return EndpointSpec("nbd", rest, options=extra)
     if scheme in _HTTP:
-        return _object(rest, said, extra)
+        return _object(rest, said, extra, secrets)
     if _is_block_device(rest):
         return EndpointSpec("file", rest)
     return _source_file(rest, said, extra)
@@ -61,8 +70,10 @@ def parse_target(
         if said not in (None, "raw"):
             raise BadInput(f"{rest} is a block device, which is always raw", fix=f"leave out {said}")
         return EndpointSpec("file", rest)
-    wanted = said or _found_format(path) or _TARGET_SUFFIXES.get(path.suffix.lower(), "raw")
+    wanted = said or _found_format(path) or _promised_target(path)
     if wanted == "raw":
+        if extra.get("compress"):
+            raise BadInput(f"{rest}: a raw image cannot be compressed", fix="leave out --compress, or name a .qcow2")
         return EndpointSpec("file", rest)
     create = {"format": wanted, "compress": bool(extra.get("compress"))}
     return EndpointSpec("image", rest, wanted, {"create": create})
@@ -84,7 +95,7 @@ def _split(text: str, format_name: str | None) -> tuple[str | None, str]:
 
 def _scheme(text: str) -> str:
     """Find the scheme of a URL; empty for a path. Raises `UnknownScheme`."""
-    if "://" not in text or Path(text).exists():
+    if not _URL.match(text) or Path(text).exists():
         return ""
     scheme = urlsplit(text).scheme.lower()
     if scheme not in (*_NBD, *_HTTP):
@@ -101,20 +112,34 @@ def _is_block_device(path: str) -> bool:
         return False
 
 
-def _object(url: str, said: str | None, options: Mapping[str, Any]) -> EndpointSpec:
-    wanted = said or _TARGET_SUFFIXES.get(Path(urlsplit(url).path).suffix.lower(), "raw")
+def _object(url: str, said: str | None, options: Mapping[str, Any], secrets: Mapping[str, str]) -> EndpointSpec:
+    """Look at an object as at a file: its name, what was said and its content must agree."""
+    from vmferry.engine.endpoints import open_source
+    from vmferry.engine.images.inspect import inspect
+    from vmferry.engine.images.reader import EndpointReader
+
     lower = EndpointSpec("http", url, options=options)
-    return lower if wanted == "raw" else EndpointSpec("image", url, wanted, {"over": lower.to_json()})
+    if said == "raw":
+        return lower
+    with closing(open_source(lower, secrets)) as source, closing(EndpointReader(source)) as reader:
+        facts = inspect(reader, claimed_format=said, name=url)
+    if facts.compression:
+        return EndpointSpec("stream", url, options={"compression": facts.compression, "over": lower.to_json()})
+    if facts.format == "raw":
+        return lower
+    return EndpointSpec("image", url, facts.format, {"over": lower.to_json()})
 
 
 def _source_file(path: str, said: str | None, options: Mapping[str, Any]) -> EndpointSpec:
-    from vmferry.engine.images.inspect import inspect
+    from vmferry.engine.images.inspect import inspect, recognise
 
     _check_readable(path)
     if said == "raw":
         return EndpointSpec("file", path)
-    if options.get("backing") == "trust" and said in IMAGE_FORMATS:
-        return EndpointSpec("image", path, said, options)
+    if options.get("backing") == "trust":
+        found = recognise(path, claimed_format=said)
+        if found in IMAGE_FORMATS:
+            return EndpointSpec("image", path, found, options)
     facts = inspect(path, claimed_format=said, second_opinion=False)
     if facts.compression:
         return EndpointSpec("stream", path, options={"compression": facts.compression})
@@ -133,6 +158,16 @@ def _check_readable(path: str) -> None:
         raise Unreadable(f"{path}: {error.strerror}", fix="check the path, its owner and its mode") from error
     kind = "a directory" if stat.S_ISDIR(mode) else "neither a file nor a block device"
     raise Unreadable(f"{path} is {kind}", fix="give a disk image, a block device or a URL")
+
+
+def _promised_target(path: Path) -> str:
+    """Say what a new file's name promises; refuses a promise that we could not keep."""
+    suffix = path.suffix.lower()
+    if suffix in _NO_TARGETS:
+        raise BadInput(
+            f"{path}: a {suffix} file cannot be written", fix="name a .qcow2, or say raw:PATH if its name is not meant"
+        )
+    return _TARGET_SUFFIXES.get(suffix, "raw")
 
 
 def _found_format(path: Path) -> str | None:

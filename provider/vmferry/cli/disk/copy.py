@@ -11,7 +11,7 @@ import click
 from vmferry.cli.disk.group import LOCATION_HELP, disk, source_options
 from vmferry.cli.output import Output, command
 from vmferry.engine.errors import BadInput, ProofMismatch
-from vmferry.engine.units import format_bytes, format_seconds, parse_bytes
+from vmferry.engine.units import format_bytes, format_seconds, parse_rate
 
 
 @command(
@@ -50,12 +50,12 @@ def copy_command(out: Output, source: str, target: str, **given: Any) -> None:
         )
     names = ("format_name", "trust_backing", "tls_ca", "no_tls_verify", "headers")
     choice = SourceChoice(source, **{name: given[name] for name in names})
-    wanted = choice.spec()
+    wanted, secrets = choice.resolve()
     destination = parse_target(target, format_name=given["target_format"], options={"compress": given["compress"]})
     params = {"source": _absolute(wanted.to_json()), "target": _absolute(destination.to_json()), **_params(given)}
     result = run_job(
         "copy", params, directory=given["job_dir"], name=(params["source"]["address"], params["target"]["address"]),
-        label="copy", secrets=choice.secrets(),
+        label="copy", secrets=secrets,
     )  # fmt: skip
     if given["verify"]:
         result = {**result, "verified": _verify(destination.to_json(), str(result["root"]), int(result["size_bytes"]))}
@@ -63,7 +63,7 @@ def copy_command(out: Output, source: str, target: str, **given: Any) -> None:
 
 
 def _params(given: dict[str, Any]) -> dict[str, Any]:
-    rate = parse_bytes(given["rate"], field="--rate") if given["rate"] else None
+    rate = parse_rate(given["rate"], field="--rate") if given["rate"] else None
     return {
         "workers": given["workers"],
         "rate": rate,

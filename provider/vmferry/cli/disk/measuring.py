@@ -21,9 +21,9 @@ def measure_location(text: str, choice: Mapping[str, Any], *, workers: int, outp
     from vmferry.engine.progress import Progress
     from vmferry.engine.pump import measure
 
-    wanted = SourceChoice(text, **choice)
+    spec, secrets = SourceChoice(text, **choice).resolve()
     cancel = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: cancel.set())
     progress = Progress()
-    with closing(open_source(wanted.spec(), wanted.secrets())) as source, ProgressBar(progress.status, "proof"):
+    with closing(open_source(spec, secrets)) as source, ProgressBar(progress.status, "proof"):
         return measure(source, workers=workers, progress=progress, cancel=cancel, proof=output)

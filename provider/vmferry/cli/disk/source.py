@@ -23,8 +23,8 @@ class SourceChoice:
     no_tls_verify: bool
     headers: TextIO | None
 
-    def spec(self) -> EndpointSpec:
-        """Give the spec; raises what is wrong with the source."""
+    def resolve(self) -> tuple[EndpointSpec, dict[str, str]]:
+        """Give the spec and the secrets; raises what is wrong with the source. Call it once: it reads the headers."""
         from vmferry.engine.location import parse_source
 
         options: dict[str, Any] = {}
@@ -34,16 +34,23 @@ class SourceChoice:
             options["tls_ca"] = str(self.tls_ca.absolute())
         if self.no_tls_verify:
             options["tls_verify"] = False
-        return parse_source(self.text, format_name=self.format_name, options=options)
+        secrets = self._secrets()
+        # What follows the question mark of a pre-signed URL is a key: it must not get into job.json.
+        place = self.text.partition("?")[0] if "url" in secrets else self.text
+        return parse_source(place, format_name=self.format_name, options=options, secrets=secrets), secrets
 
-    def secrets(self) -> dict[str, str]:
-        """Give the secrets: headers never reach a file, a log or the command line."""
-        if self.headers is None:
-            return {}
-        pairs = {}
-        for line in filter(None, (one.strip() for one in self.headers)):
-            name, colon, value = line.partition(":")
-            if not colon:
-                raise BadInput("a line of the headers has no colon", fix="write 'Name: value', one a line")
-            pairs[name.strip()] = value.strip()
-        return {"headers": json.dumps(pairs)}
+    def _secrets(self) -> dict[str, str]:
+        """Headers and pre-signed URLs: they never reach a file or a log."""
+        secrets = {}
+        if self.text.startswith(("http://", "https://")) and "?" in self.text:
+            secrets["url"] = self.text
+        if self.headers is not None:
+            secrets["headers"] = json.dumps(dict(_read_header(line) for line in self.headers if line.strip()))
+        return secrets
+
+
+def _read_header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon:
+        raise BadInput("a line of the headers has no colon", fix="write 'Name: value', one a line")
+    return name.strip(), value.strip()
