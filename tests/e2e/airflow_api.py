@@ -133,6 +133,16 @@ class AirflowApi:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.call("GET", f"{path}?map_index={map_index}&deserialize=false")["value"]
 
+    def all_xcoms(self, dag_id: str, run_id: str, task_id: str) -> list[Any]:
+        """Give what each instance of a mapped task handed on."""
+        count = sum(1 for one in self.tasks(dag_id, run_id) if one["task_id"] == task_id)
+        return [self.xcom(dag_id, run_id, task_id, map_index=index) for index in range(count)]
+
+    def last_run(self, dag_id: str) -> str:
+        """Give the id of the run that was begun last."""
+        found = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=1&order_by=-run_after")["dag_runs"]
+        return str(found[0]["dag_run_id"])
+
     def state_store(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Give what a task noted for itself: its progress."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}/taskInstances/{task_id}/state-store"

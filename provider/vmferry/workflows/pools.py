@@ -33,7 +33,6 @@ def on_dag_run_running(dag_run: Any, msg: str) -> None:
 def _make_missing(dag_run: Any, wanted: set[str]) -> None:
     from airflow.models.pool import Pool
     from sqlalchemy import select
-    from sqlalchemy.exc import IntegrityError
     from sqlalchemy.orm import object_session
 
     # The scheduler is in the middle of its own transaction: another one would wait for it, on SQLite for ever.
@@ -42,12 +41,20 @@ def _make_missing(dag_run: Any, wanted: set[str]) -> None:
         return
     missing = wanted - set(session.scalars(select(Pool.pool).where(Pool.pool.in_(wanted))))
     for name, slots in sorted(_slots(missing).items()):
-        try:
-            with session.begin_nested():
-                session.add(Pool(pool=name, slots=slots, description="made for vmferry", include_deferred=False))
-        except IntegrityError:  # another scheduler was faster
-            continue
+        said = {"pool": name, "slots": slots, "description": "made for vmferry", "include_deferred": False}
+        session.execute(_insert_once(Pool.__table__, session.get_bind().dialect.name).values(**said))
         _log.info("made pool %s with %d slots", name, slots)
+
+
+def _insert_once(table: Any, dialect: str) -> Any:
+    """Insert, unless another scheduler was faster: a failed statement would end this one's transaction."""
+    if dialect == "mysql":
+        from sqlalchemy import insert
+
+        return insert(table).prefix_with("IGNORE")
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table).on_conflict_do_nothing()
 
 
 def _slots(names: set[str]) -> dict[str, int]:

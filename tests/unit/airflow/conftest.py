@@ -1,4 +1,4 @@
-"""Airflow without a database: its home is a directory of this test run. Where Airflow is not installed nothing is here."""
+"""Airflow without a database: its home is a directory of this test run. Without Airflow nothing is collected here."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from airflow.serialization.serialized_objects import DagSerialization
-
 from tests.unit.airflow.policies import resolved, write_policy
+
 from vmferry.workflows.backup import backup_dag
 
 TASKS = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
-
 from tests.unit.airflow.policies import write_policy
+
 from vmferry.hooks.settings import template_directory
 from vmferry.policy.load import load
 from vmferry.policy.render import render_texts
@@ -46,7 +46,9 @@ def test_a_task_that_starts_makes_only_its_own_dag(tmp_path: Path) -> None:
 def test_parsing_reaches_neither_vault_nor_platforms(tmp_path: Path) -> None:
     text = render_file(tmp_path)
     rooms = "vmferry.vault vmferry.operations vmferry.platforms pydantic_settings ovirtsdk4 jinja2.sandbox"
-    check = f"\nimport sys\nprint([one for one in {rooms.split()!r} if one in sys.modules and one.startswith('vmferry')])"
+    check = (
+        f"\nimport sys\nprint([one for one in {rooms.split()!r} if one in sys.modules and one.startswith('vmferry')])"
+    )
     (tmp_path / "dag.py").write_text(text + check)
 
     done = subprocess.run([sys.executable, str(tmp_path / "dag.py")], capture_output=True, text=True, check=True)

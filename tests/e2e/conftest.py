@@ -1,0 +1,30 @@
+"""One installation for all tests here: it takes a minute to start. Without Airflow nothing is collected here."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.e2e.installation import Installation
+
+collect_ignore_glob = [] if importlib.util.find_spec("airflow") else ["test_*.py"]
+
+FAST = {
+    # What is lost is noticed in seconds, not minutes.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
+}
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    from tests.e2e.installation import installation
+
+    with installation(tmp_path_factory.mktemp("e2e"), **FAST) as made:
+        yield made
