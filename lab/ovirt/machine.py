@@ -7,13 +7,31 @@ Nothing about it is remembered here: what it has is asked of qemu, so an engine 
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.ovirt.blocks import (
+    await_job,
+    begin_bitmap,
+    bitmap_step,
+    create_scratch,
+    delete_node,
+    export,
+    file_name,
+    guest_name,
+    list_exports,
+    list_jobs,
+    list_nodes,
+    merge_bitmaps,
+    node_name,
+    node_options,
+    short_name,
+    throttle,
+    unexport,
+)
 from lab.ovirt.model import Disk, Layer
 from lab.ovirt.qmp import Qmp, QmpError
 from lab.ovirt.storage import Storage
@@ -64,7 +82,7 @@ class Machine:
 
     def guest_url(self, disk: Disk) -> str:
         """Where the guest reads and writes, as an NBD URL."""
-        return f"nbd+unix:///{_guest(disk)}?socket={self._nbd}"
+        return f"nbd+unix:///{guest_name(disk)}?socket={self._nbd}"
 
     def ensure(self, disks: Sequence[Disk]) -> None:
         """Have the process run with these disks, and serve them to the guest."""
@@ -74,11 +92,11 @@ class Machine:
             if not self.is_running:
                 self._start()
             with Qmp(self._qmp) as qmp:
-                nodes, exports = _nodes(qmp), _exports(qmp)
+                nodes, exports = list_nodes(qmp), list_exports(qmp)
                 for disk in disks:
                     self._add_nodes(qmp, disk, nodes)
-                    if _guest(disk) not in exports:
-                        _export(qmp, _guest(disk), node_name(disk.layers[-1]), writable=True)
+                    if guest_name(disk) not in exports:
+                        export(qmp, guest_name(disk), node_name(disk.layers[-1]), writable=True)
 
     def stop(self, *, kill: bool = False) -> None:
         """End the process; without `kill` qemu stores its bitmaps, with it they are broken, as after a crash."""
@@ -91,11 +109,11 @@ class Machine:
             if not self.is_running:
                 return
             with Qmp(self._qmp) as qmp:
-                _unexport(qmp, _guest(disk))
-                nodes = _nodes(qmp)
+                unexport(qmp, guest_name(disk))
+                nodes = list_nodes(qmp)
                 for layer in reversed(disk.layers):
                     if node_name(layer) in nodes:
-                        _delete_node(qmp, node_name(layer))
+                        delete_node(qmp, node_name(layer))
 
     def freeze(self, wish: Freeze) -> dict[str, Frozen]:
         """Freeze all disks at one instant and serve that moment; the guest goes on."""
@@ -119,41 +137,54 @@ class Machine:
         """Let the guest write into new volumes from one instant on; tracking goes on in them."""
         with self.lock, Qmp(self._qmp) as qmp:
             steps: list[dict[str, Any]] = []
-            nodes = _nodes(qmp)
+            nodes = list_nodes(qmp)
+            exports = list_exports(qmp)
             for disk in disks:
                 old, new = node_name(disk.layers[-1]), fresh[disk.id]
-                self._add_node(qmp, disk, new, backing=None)
+                if exports[guest_name(disk)] == node_name(new):  # an engine that was killed then had done it
+                    continue
+                if node_name(new) not in nodes:
+                    self._add_node(qmp, disk, new, backing=None)
                 steps.append({"type": "blockdev-snapshot", "data": {"node": old, "overlay": node_name(new)}})
                 for bitmap in nodes[old].get("dirty-bitmaps", []):
                     if bitmap["recording"] and bitmap["persistent"] and not bitmap.get("inconsistent"):
-                        steps.append(_add_bitmap(node_name(new), bitmap["name"]))
-            qmp.command("transaction", actions=steps)
+                        steps.append(bitmap_step(node_name(new), bitmap["name"]))
+            if steps:
+                qmp.command("transaction", actions=steps)
 
     def merge(self, disk: Disk, index: int) -> None:
-        """Merge volume `index + 1` into `index`, bitmaps and all; the guest goes on."""
+        """Merge volume `index + 1` into `index`, bitmaps and all; the guest goes on.
+
+        An engine that was killed meanwhile calls it again, and it goes on from where qemu is.
+        """
         base, top, active = (node_name(disk.layers[i]) for i in (index, index + 1, -1))
         job = f"m{top}"
         with self.lock, Qmp(self._qmp) as qmp:
-            bitmaps = [one for one in _nodes(qmp)[top]["dirty-bitmaps"] if not one.get("inconsistent")]
-            kept = self._stop_bitmaps(qmp, disk, index)
-            qmp.command("block-commit", job_id=job, device=active, top_node=top, base_node=base)
-            if top == active:
-                qmp.await_event("JOB_STATUS_CHANGE", id=job, status="ready")
-                for bitmap in bitmaps:  # what the guest writes from here on is tracked on both
-                    _begin_bitmap(qmp, base, bitmap, kept)
-                qmp.command("job-complete", id=job)
-            qmp.await_event("JOB_STATUS_CHANGE", id=job, status="null")
+            bitmaps = [one for one in list_nodes(qmp)[top]["dirty-bitmaps"] if not one.get("inconsistent")]
+            if self._is_merged(qmp, disk, index):
+                kept = {one["name"] for one in list_nodes(qmp)[base]["dirty-bitmaps"]}
+            else:
+                kept = self._stop_bitmaps(qmp, disk, index)
+                if job not in list_jobs(qmp):
+                    qmp.command("block-commit", job_id=job, device=active, top_node=top, base_node=base)
+                if top == active:
+                    await_job(qmp, job, "ready")
+                    for bitmap in bitmaps:  # what the guest writes from here on is tracked on both
+                        begin_bitmap(qmp, base, bitmap, kept)
+                    kept |= {bitmap["name"] for bitmap in bitmaps}
+                    qmp.command("job-complete", id=job)
+                await_job(qmp, job, None)
             self._make_writable(qmp, disk, index)
             for bitmap in bitmaps if top != active else []:
-                _begin_bitmap(qmp, base, bitmap, kept)
+                begin_bitmap(qmp, base, bitmap, kept)
             for bitmap in bitmaps:
-                _merge_bitmaps(qmp, base, bitmap["name"], [{"node": top, "name": bitmap["name"]}])
-            _delete_node(qmp, top)
+                merge_bitmaps(qmp, base, bitmap["name"], [{"node": top, "name": bitmap["name"]}])
+            delete_node(qmp, top)
 
     def remove_bitmap(self, disks: Sequence[Disk], name: str) -> None:
         """Forget a checkpoint on every volume that has it."""
         with self.lock, Qmp(self._qmp) as qmp:
-            nodes = _nodes(qmp)
+            nodes = list_nodes(qmp)
             for disk in disks:
                 for index, layer in enumerate(disk.layers):
                     found = nodes.get(node_name(layer), {}).get("dirty-bitmaps", [])
@@ -162,9 +193,9 @@ class Machine:
                         qmp.command("block-dirty-bitmap-remove", node=node_name(layer), name=name)
 
     def hand_over_bitmap(self, disks: Sequence[Disk], name: str, older: str) -> None:
-        """Add what a checkpoint's bitmap knows to the one before it, so that it may go."""
+        """Add what a checkpoint's bitmap knows to the one before it, which goes on if it did, so that it may go."""
         with self.lock, Qmp(self._qmp) as qmp:
-            nodes = _nodes(qmp)
+            nodes = list_nodes(qmp)
             for disk in disks:
                 for index, layer in enumerate(disk.layers):
                     node = node_name(layer)
@@ -174,22 +205,29 @@ class Machine:
                     self._make_writable(qmp, disk, index)
                     if found[name]["recording"]:
                         qmp.command("block-dirty-bitmap-enable", node=node, name=older)
-                    _merge_bitmaps(qmp, node, older, [{"node": node, "name": name}])
+                    merge_bitmaps(qmp, node, older, [{"node": node, "name": name}])
 
     def resize(self, disk: Disk, size: int) -> None:
         """Make a disk larger; the guest has to connect again to see it."""
         with self.lock, Qmp(self._qmp) as qmp:
-            _unexport(qmp, _guest(disk))
+            unexport(qmp, guest_name(disk))
             qmp.command("block_resize", node_name=node_name(disk.layers[-1]), size=size)
-            _export(qmp, _guest(disk), node_name(disk.layers[-1]), writable=True)
+            export(qmp, guest_name(disk), node_name(disk.layers[-1]), writable=True)
 
     # What the above is made of.
+
+    def _is_merged(self, qmp: Qmp, disk: Disk, index: int) -> bool:
+        """Whether qemu has done it already: the volume is neither what the guest writes nor under what it writes."""
+        if index + 2 == len(disk.layers):
+            return list_exports(qmp).get(guest_name(disk)) == node_name(disk.layers[index])
+        above = list_nodes(qmp)[node_name(disk.layers[index + 2])]
+        return Path(above.get("backing_file", "")).name == disk.layers[index].id
 
     def _stop_bitmaps(self, qmp: Qmp, disk: Disk, index: int) -> set[str]:
         """Let what a merge writes into a volume not count as a change; return the names of its bitmaps."""
         node = node_name(disk.layers[index])
         self._make_writable(qmp, disk, index)
-        found = _nodes(qmp)[node]["dirty-bitmaps"]
+        found = list_nodes(qmp)[node]["dirty-bitmaps"]
         for one in found:
             if one["recording"]:
                 qmp.command("block-dirty-bitmap-disable", node=node, name=one["name"])
@@ -198,9 +236,9 @@ class Machine:
     def _make_writable(self, qmp: Qmp, disk: Disk, index: int) -> None:
         """qemu makes a volume read-only when another one goes on top, and its bitmaps with it."""
         layer = disk.layers[index]
-        if not _nodes(qmp)[node_name(layer)]["ro"]:
+        if not list_nodes(qmp)[node_name(layer)]["ro"]:
             return
-        options = _node_options(layer, node_name(disk.layers[index - 1]) if index else None)
+        options = node_options(layer, node_name(disk.layers[index - 1]) if index else None)
         qmp.command("blockdev-reopen", options=[{**options, "read-only": False}])
 
     def _start(self) -> None:
@@ -224,47 +262,47 @@ class Machine:
 
     def _add_node(self, qmp: Qmp, disk: Disk, layer: Layer, backing: str | None) -> None:
         path = str(self._storage.path(disk, layer))
-        qmp.command("blockdev-add", driver="file", node_name=_file_name(layer), filename=path, discard="unmap")
-        qmp.command("blockdev-add", **_node_options(layer, backing))
+        qmp.command("blockdev-add", driver="file", node_name=file_name(layer), filename=path, discard="unmap")
+        qmp.command("blockdev-add", **node_options(layer, backing))
 
     def _freeze_steps(self, qmp: Qmp, wish: Freeze, disk: Disk) -> Iterator[dict[str, Any]]:
-        top, scratch = node_name(disk.layers[-1]), _short("s", wish.backup, disk.id)
+        top, scratch = node_name(disk.layers[-1]), short_name("s", wish.backup, disk.id)
         path = self._scratch / scratch
         self._scratch.mkdir(parents=True, exist_ok=True)
-        _create_scratch(path, disk.size)
+        create_scratch(path, disk.size)
         file = {"driver": "file", "filename": str(path)}
         qmp.command("blockdev-add", driver="qcow2", node_name=scratch, backing=top, file=file)
         yield {
             "type": "blockdev-backup",
-            "data": {"job-id": _short("j", wish.backup, disk.id), "device": top, "target": scratch, "sync": "none"},
+            "data": {"job-id": short_name("j", wish.backup, disk.id), "device": top, "target": scratch, "sync": "none"},
         }
         if not wish.checkpoint or disk.id not in wish.tracked:
             return
-        for bitmap in _nodes(qmp)[top].get("dirty-bitmaps", []):
+        for bitmap in list_nodes(qmp)[top].get("dirty-bitmaps", []):
             if bitmap["recording"] and bitmap["persistent"] and not bitmap.get("inconsistent"):
                 yield {"type": "block-dirty-bitmap-disable", "data": {"node": top, "name": bitmap["name"]}}
-        yield _add_bitmap(top, wish.checkpoint)
+        yield bitmap_step(top, wish.checkpoint)
 
     def _serve_frozen(self, qmp: Qmp, wish: Freeze, disk: Disk) -> Frozen:
-        served = scratch = _short("s", wish.backup, disk.id)
+        served = scratch = short_name("s", wish.backup, disk.id)
         top, made = node_name(disk.layers[-1]), Frozen("")
         bitmaps: list[dict[str, str]] = []
         if disk.id in wish.chains:
             made.broken = self._merge_chain(qmp, wish, disk)
             if made.broken is None:
                 made.dirty = True
-                bitmaps = [{"node": top, "name": _short("t", wish.backup, disk.id)}]
+                bitmaps = [{"node": top, "name": short_name("t", wish.backup, disk.id)}]
         if wish.slow_bytes_per_s:
-            served = _throttle(qmp, scratch, wish.slow_bytes_per_s)
-        name = _short("e", wish.backup, disk.id)
-        _export(qmp, name, served, bitmaps=bitmaps, **{"allocation-depth": True})
+            served = throttle(qmp, scratch, wish.slow_bytes_per_s)
+        name = short_name("e", wish.backup, disk.id)
+        export(qmp, name, served, bitmaps=bitmaps, **{"allocation-depth": True})
         made.url = f"nbd:unix:{self._nbd}:exportname={name}"
         return made
 
     def _merge_chain(self, qmp: Qmp, wish: Freeze, disk: Disk) -> str | None:
         """Put together what changed since the first checkpoint of the chain; say why that cannot be done."""
-        top, temporary = node_name(disk.layers[-1]), _short("t", wish.backup, disk.id)
-        nodes = _nodes(qmp)
+        top, temporary = node_name(disk.layers[-1]), short_name("t", wish.backup, disk.id)
+        nodes = list_nodes(qmp)
         sources: list[dict[str, str]] = []
         for name in wish.chains[disk.id]:
             holders = [
@@ -276,110 +314,25 @@ class Machine:
             sources += [{"node": holder, "name": name} for holder in holders]
         try:
             qmp.command("block-dirty-bitmap-add", node=top, name=temporary, persistent=False, disabled=True)
-            _merge_bitmaps(qmp, top, temporary, sources)
+            merge_bitmaps(qmp, top, temporary, sources)
         except QmpError as error:
             return f"Bitmap does not exist: {error}"
         return None
 
     def _release_disk(self, qmp: Qmp, backup: str, disk: Disk) -> None:
-        scratch, job = _short("s", backup, disk.id), _short("j", backup, disk.id)
-        _unexport(qmp, _short("e", backup, disk.id))
+        scratch, job = short_name("s", backup, disk.id), short_name("j", backup, disk.id)
+        unexport(qmp, short_name("e", backup, disk.id))
         if any(one["id"] == job for one in qmp.command("query-jobs")):
             qmp.command("job-cancel", id=job)
             qmp.await_event("JOB_STATUS_CHANGE", id=job, status="null")
-        nodes = _nodes(qmp)
+        nodes = list_nodes(qmp)
         if f"{scratch}-slow" in nodes:
             qmp.command("blockdev-del", node_name=f"{scratch}-slow")
             qmp.command("object-del", id=f"{scratch}-group")
         if scratch in nodes:
             qmp.command("blockdev-del", node_name=scratch)
-        top, temporary = node_name(disk.layers[-1]), _short("t", backup, disk.id)
+        top, temporary = node_name(disk.layers[-1]), short_name("t", backup, disk.id)
         if any(one["name"] == temporary for one in nodes.get(top, {}).get("dirty-bitmaps", [])):
             qmp.command("block-dirty-bitmap-remove", node=top, name=temporary)
         with contextlib.suppress(FileNotFoundError):
             (self._scratch / scratch).unlink()
-
-
-def node_name(layer: Layer) -> str:
-    """Name a volume's node; qemu allows 31 characters."""
-    return "l" + layer.id.replace("-", "")[:28]
-
-
-def _file_name(layer: Layer) -> str:
-    return "f" + node_name(layer)[1:]
-
-
-def _node_options(layer: Layer, backing: str | None) -> dict[str, Any]:
-    made = {"driver": layer.format, "node-name": node_name(layer), "file": _file_name(layer), "discard": "unmap"}
-    return {**made, "backing": backing} if layer.format == "qcow2" else dict(made)
-
-
-def _delete_node(qmp: Qmp, name: str) -> None:
-    qmp.command("blockdev-del", node_name=name)
-    qmp.command("blockdev-del", node_name="f" + name[1:])
-
-
-def _guest(disk: Disk) -> str:
-    return f"guest-{disk.id}"
-
-
-def _short(kind: str, backup: str, disk: str) -> str:
-    """Name something of a backup's disk, in a node name's 31 characters."""
-    return f"{kind}{backup.replace('-', '')[:11]}-{disk.replace('-', '')[:11]}"
-
-
-def _nodes(qmp: Qmp) -> dict[str, Any]:
-    nodes = {one["node-name"]: one for one in qmp.command("query-named-block-nodes", flat=True)}
-    for one in nodes.values():  # a running backup has a bitmap of its own, without a name
-        one["dirty-bitmaps"] = [bitmap for bitmap in one.get("dirty-bitmaps", []) if bitmap.get("name")]
-    return nodes
-
-
-def _exports(qmp: Qmp) -> set[str]:
-    return {one["id"] for one in qmp.command("query-block-exports")}
-
-
-def _export(qmp: Qmp, name: str, node: str, **more: Any) -> None:
-    qmp.command("block-export-add", type="nbd", id=name, name=name, node_name=node, **more)
-
-
-def _unexport(qmp: Qmp, name: str) -> None:
-    if name in _exports(qmp):
-        qmp.command("block-export-del", id=name, mode="hard")
-        qmp.await_event("BLOCK_EXPORT_DELETED", id=name)
-
-
-def _add_bitmap(node: str, name: str) -> dict[str, Any]:
-    return {"type": "block-dirty-bitmap-add", "data": {"node": node, "name": name, "persistent": True}}
-
-
-def _begin_bitmap(qmp: Qmp, node: str, like: dict[str, Any], kept: set[str]) -> None:
-    if not like["persistent"] or like.get("inconsistent"):
-        return
-    name, recording = like["name"], like["recording"]
-    if name not in kept:
-        qmp.command("block-dirty-bitmap-add", node=node, name=name, persistent=True, disabled=not recording)
-    elif recording:
-        qmp.command("block-dirty-bitmap-enable", node=node, name=name)
-
-
-def _merge_bitmaps(qmp: Qmp, node: str, target: str, sources: list[dict[str, str]]) -> None:
-    qmp.command("block-dirty-bitmap-merge", node=node, target=target, bitmaps=sources)
-
-
-def _throttle(qmp: Qmp, node: str, bytes_per_s: int) -> str:
-    group = f"{node}-group"
-    qmp.command("object-add", **{"qom-type": "throttle-group", "id": group, "limits": {"bps-total": bytes_per_s}})
-    qmp.command(
-        "blockdev-add", driver="throttle", node_name=f"{node}-slow", file=node, **{"throttle-group": group}
-    )  # fmt: skip
-    return f"{node}-slow"
-
-
-def _create_scratch(path: Path, size: int) -> None:
-    path.unlink(missing_ok=True)
-    done = subprocess.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise QmpError(f"scratch disk: {done.stderr.strip()}")

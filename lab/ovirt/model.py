@@ -96,6 +96,8 @@ class Snapshot:
     status: str = "ok"
     layers: dict[str, str] = field(default_factory=dict)
     disks: list[str] = field(default_factory=list)
+    fresh: dict[str, Layer] = field(default_factory=dict)
+    """Per disk: the volume that is to be written from then on; known before qemu is told."""
     due: float = 0.0
     job: str | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -141,22 +142,24 @@ def _freeze(engine: Engine, backup: Backup) -> None:
         return
     rule = engine.faults.take_phase("backup", {"phase": "frozen", "id": backup.id, "vm": vm.id})
     slow = int(rule.value) if rule and rule.action == "slow" else 0
+    is_broken = rule is not None and rule.action == "broken_bitmap"
     chains = {id: _chain(vm, backup, id) for id, mode in backup.modes.items() if mode == "incremental"}
     tracked = {disk.id for disk in disks if is_tracked(disk)}
     try:
         machine = engine.machine(vm)
         machine.ensure(engine.plugged(vm))
-        machine.release(backup.id, disks)  # what a killed engine left half done
-        machine.remove_bitmap(disks, backup.to_checkpoint or "")
+        _undo(engine, vm, backup)  # what a killed engine left half done
         frozen = machine.freeze(Freeze(backup.id, disks, backup.to_checkpoint, tracked, chains, slow))
     except (QmpError, StorageError, RuntimeError) as error:
+        with contextlib.suppress(QmpError, RuntimeError):  # qemu may be what is gone
+            _undo(engine, vm, backup)
         fail_backup(engine, backup, str(error))
         return
     with engine.lock:
         for disk in disks:
             backup.exports[disk.id] = frozen[disk.id].url
             backup.dirty[disk.id] = frozen[disk.id].dirty
-            if frozen[disk.id].broken or (disk.broken_bitmaps and disk.id in chains):
+            if frozen[disk.id].broken or ((disk.broken_bitmaps or is_broken) and disk.id in chains):
                 backup.broken.append(disk.id)
         _note_checkpoint(engine, vm, backup, tracked)
         _note_snapshot(engine, vm, backup)
@@ -167,6 +170,17 @@ def _freeze(engine: Engine, backup: Backup) -> None:
             return
     if backup.phase == "failed":
         fail_backup(engine, backup, "simulated fault")
+
+
+def _undo(engine: Engine, vm: Vm, backup: Backup) -> None:
+    """Let the moment go again. What changed since then is put down to the checkpoint before, which goes on."""
+    machine, disks = engine.machine(vm), _disks(engine, backup)
+    machine.release(backup.id, disks)
+    for disk in disks if backup.to_checkpoint else []:
+        older = [one.id for one in vm.checkpoints if disk.id in one.disks]
+        if older:
+            machine.hand_over_bitmap([disk], str(backup.to_checkpoint), older[-1])
+        machine.remove_bitmap([disk], str(backup.to_checkpoint))
 
 
 def _note_checkpoint(engine: Engine, vm: Vm, backup: Backup, tracked: set[str]) -> None:

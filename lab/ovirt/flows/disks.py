@@ -57,7 +57,9 @@ def step_disk(engine: Engine, disk: Disk) -> None:
         disk.status, disk.due = "illegal", 0.0
         engine.end_job(disk.job, failed=True)
         return
-    engine.enter("disk", disk, "ok", -1)
+    rule = engine.enter("disk", disk, "ok", -1)
+    if rule is not None and rule.action == "wrong_size":
+        disk.reported_size = disk.size + int(rule.value)
     if disk.status == "failed":  # what a fault calls so is illegal to an engine
         disk.status = "illegal"
     engine.end_job(disk.job, failed=disk.status != "ok")

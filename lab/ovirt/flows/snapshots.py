@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from lab.ovirt.engine import Engine
-from lab.ovirt.model import Disk, Layer, Snapshot, Vm, new_id
+from lab.ovirt.model import Disk, Snapshot, Vm, new_id
 from lab.ovirt.qmp import QmpError
 from lab.ovirt.router import Refusal
 from lab.ovirt.storage import StorageError
@@ -61,13 +61,16 @@ def step_snapshot(engine: Engine, snapshot: Snapshot) -> None:
 def _freeze(engine: Engine, vm: Vm, snapshot: Snapshot) -> None:
     disks = [engine.disk(id) for id in snapshot.disks]
     engine.machine(vm).ensure(engine.plugged(vm))
-    fresh: dict[str, Layer] = {disk.id: engine.storage.add_layer(disk) for disk in disks}
+    for disk in disks:
+        if disk.id not in snapshot.fresh:
+            snapshot.fresh[disk.id] = engine.storage.add_layer(disk)
+    engine.save()
     if disks:
-        engine.machine(vm).snapshot(disks, fresh)
+        engine.machine(vm).snapshot(disks, snapshot.fresh)
     with engine.lock:
         for disk in disks:
             snapshot.layers[disk.id] = disk.image_id
-            disk.layers.append(fresh[disk.id])
+            disk.layers.append(snapshot.fresh.pop(disk.id))
             disk.status = "ok"
         engine.enter("snapshot", snapshot, "ok", -1, vm=vm.id)
         if snapshot.status == "failed":

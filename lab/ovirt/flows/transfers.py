@@ -38,8 +38,10 @@ def start_transfer(engine: Engine, wish: Transfer) -> Transfer:
     wish.size = _size(engine, wish, disk)
     wish.job = engine.begin_job(f"Transferring disk {disk.name}")
     engine.inventory.transfers[wish.id] = wish
-    facts = _facts(wish)
-    engine.enter("transfer", wish, "initializing", engine.delay("transfer.initializing"), **facts)
+    delay_s = engine.delay("transfer.initializing")
+    rule = engine.enter("transfer", wish, "initializing", delay_s, **_facts(wish))
+    if rule is not None and rule.action == "wrong_size":
+        wish.size += int(rule.value)
     return wish
 
 
@@ -95,10 +97,13 @@ def step_transfer(engine: Engine, transfer: Transfer) -> None:
 def stop_by_system(engine: Engine, transfer: Transfer, why: str) -> None:
     """Do what the engine does when a transfer cannot go on: an upload may be resumed, a download is over."""
     text = f"Transfer {transfer.id} was stopped by system. Reason: {why}."
-    engine.tell(STOPPED, text, transfer.id, transfer.disk, transfer.backup or "", severity="error")
     phase = "paused_system" if transfer.direction == "upload" else "cancelled_system"
     delay = -1.0 if phase == "paused_system" else engine.delay("transfer.finalizing")
-    engine.enter("transfer", transfer, phase, delay, **_facts(transfer))
+    with engine.lock:
+        if transfer.phase not in ("initializing", "transferring", "resuming"):  # someone ended it meanwhile
+            return
+        engine.tell(STOPPED, text, transfer.id, transfer.disk, transfer.backup or "", severity="error")
+        engine.enter("transfer", transfer, phase, delay, **_facts(transfer))
 
 
 def _check_backup(engine: Engine, wish: Transfer, disk: Disk) -> None:
@@ -168,10 +173,11 @@ def _open(engine: Engine, transfer: Transfer) -> None:
         _unserve(engine, transfer)
         stop_by_system(engine, transfer, f"failed to add image ticket to the host's daemon ({error})")
         return
-    engine.tell(STARTED, f"Image {transfer.direction} with disk {disk.name} was initiated.", transfer.id, disk.id)
-    rule = engine.enter("transfer", transfer, "transferring", POLL_S, **_facts(transfer))
-    if rule is not None and transfer.phase != "transferring" and transfer.phase != "paused_system":
-        engine.end_job(transfer.job, failed=True)
+    with engine.lock:
+        if transfer.phase != "initializing":  # someone cancelled it meanwhile
+            return
+        engine.tell(STARTED, f"Image {transfer.direction} with disk {disk.name} was initiated.", transfer.id, disk.id)
+        engine.enter("transfer", transfer, "transferring", POLL_S, **_facts(transfer))
 
 
 def _serve(engine: Engine, transfer: Transfer, disk: Disk) -> str:
@@ -239,7 +245,9 @@ def _resume(engine: Engine, transfer: Transfer) -> None:
     except TicketError as error:
         stop_by_system(engine, transfer, f"failed to renew the ticket ({error})")
         return
-    engine.enter("transfer", transfer, "transferring", POLL_S, **_facts(transfer))
+    with engine.lock:
+        if transfer.phase == "resuming":
+            engine.enter("transfer", transfer, "transferring", POLL_S, **_facts(transfer))
 
 
 def _finish(engine: Engine, transfer: Transfer) -> None:

@@ -35,6 +35,13 @@ def stop_vm(engine: Engine, vm: Vm) -> None:
 
 def step_vm(engine: Engine, vm: Vm) -> None:
     """Take a VM to its next status."""
+    if vm.status == "powering_down":
+        engine.machine(vm).stop()
+    with engine.lock:
+        _go_on(engine, vm)
+
+
+def _go_on(engine: Engine, vm: Vm) -> None:
     if vm.status == "wait_for_launch":
         engine.enter("vm", vm, "powering_up", engine.delay("vm.powering_up"))
     elif vm.status == "powering_up":
@@ -45,7 +52,6 @@ def step_vm(engine: Engine, vm: Vm) -> None:
     elif vm.status == "up":
         vm.agent, vm.due = bool(vm.fqdn or vm.ips), 0.0
     elif vm.status == "powering_down":
-        engine.machine(vm).stop()
         vm.host = None
         engine.enter("vm", vm, "down", -1)
         engine.end_job(vm.job)

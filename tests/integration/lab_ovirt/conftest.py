@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
-
 from lab.ovirt import OvirtLab
 from tests.integration.lab_ovirt.client import Client
 

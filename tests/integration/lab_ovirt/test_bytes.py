@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ovirtsdk4 import types
-
 from lab.ovirt import OvirtLab
+from ovirtsdk4 import types
 from tests.integration.lab_ovirt.client import Client, KiB, MiB, checksum, fetch, fetch_json, noise, put, witness
 
 

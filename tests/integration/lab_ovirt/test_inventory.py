@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import ovirtsdk4 as sdk
 import pytest
-from ovirtsdk4 import types
-
 from lab.ovirt import OvirtLab
+from ovirtsdk4 import types
 from tests.integration.lab_ovirt.client import Client, MiB, until
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,10 +14,12 @@ from typing import Any
 
 import ovirtsdk4 as sdk
 import pytest
-from ovirtsdk4 import types
-
 from lab.ovirt import OvirtLab
+from ovirtsdk4 import types
 from tests.integration.lab_ovirt.client import Client, KiB, MiB, checksum, fetch, noise, until, witness
+
+from vmferry.engine.endpoint import EndpointSpec
+from vmferry.engine.endpoints import open_target
 
 
 def test_html_from_a_proxy(lab: OvirtLab, client: Client) -> None:
@@ -81,6 +84,33 @@ def test_phases_go_where_a_fault_sends_them(lab: OvirtLab, client: Client, new_n
     client.end_backup(service)
 
 
+def test_sizes_and_bitmaps_that_are_wrong(
+    lab: OvirtLab, client: Client, tmp_path: Path, new_name: Callable[[], str]
+) -> None:
+    vm = lab.add_vm(new_name(), [{"size": MiB}])
+    checkpoint = client.back_up(vm.id, vm.disks[0], tmp_path / "0.qcow2")
+    lab.fault("broken_bitmap", {"entity": "backup", "phase": "frozen", "vm": vm.id})
+    service = client.start_backup(vm.id, vm.disks, checkpoint)
+    transfers = client.system.image_transfers_service()
+    wish = types.ImageTransfer(
+        disk=types.Disk(id=vm.disks[0]), direction=types.ImageTransferDirection.DOWNLOAD,
+        format=types.DiskFormat.RAW, backup=types.Backup(id=service.get().id),
+    )  # fmt: skip
+    transfer = transfers.image_transfer_service(transfers.add(wish).id)
+    client.await_phase(transfer, types.ImageTransferPhase.FINISHED_FAILURE)
+    client.end_backup(service)
+
+    service = client.start_backup(vm.id, vm.disks)
+    wish.backup = types.Backup(id=service.get().id)
+    lab.fault("wrong_size", {"entity": "transfer", "phase": "initializing"}, value=-64 * KiB)
+    transfer = client.add_transfer(wish)
+    assert len(fetch(lab, transfer.get().transfer_url)) == MiB - 64 * KiB
+    client.end_transfer(transfer)
+    client.end_backup(service)
+    lab.hook("set_disk", disk=vm.disks[0], reported_size=2 * MiB)
+    assert client.system.disks_service().disk_service(vm.disks[0]).get().provisioned_size == 2 * MiB
+
+
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[OvirtLab]:
     with OvirtLab(tmp_path / "own", "own", delay=0.05) as made:
@@ -125,6 +155,53 @@ def test_orphans_are_there_after_the_engine_was_killed(own: OvirtLab, tmp_path: 
     client.back_up(vm.id, vm.disks[0], tmp_path / "1.qcow2", backup.to_checkpoint_id, parent)
     assert checksum(tmp_path / "1.qcow2") == witness(own, vm.disks[0], tmp_path / "w")
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("entity", "phase"),
+    [("backup", "ready"), ("backup", "succeeded"), ("snapshot", "ok"), ("snapshot", "locked")],
+    ids=lambda value: value,
+)
+def test_nothing_is_lost_when_the_engine_dies_at(own: OvirtLab, tmp_path: Path, entity: str, phase: str) -> None:
+    """It dies between what it had qemu do and what it wrote down."""
+    vm, client = own.add_vm("web01", [{"size": 8 * MiB}]), Client(own)
+    disk = vm.disks[0]
+    checkpoint = client.back_up(vm.id, disk, tmp_path / "0.qcow2")
+    own.guest_write(disk, MiB, noise("one", 64 * KiB))
+    own.fault("kill_engine", {"entity": entity, "phase": phase})
+    with contextlib.suppress(sdk.Error, AssertionError):
+        work(client, vm.id, disk, entity)
+    own.await_engine_death()
+    client.close_quietly()
+    with contextlib.closing(open_target(EndpointSpec("nbd", vm.guest_urls[disk]), 0)) as guest:
+        connection = guest.connect()
+        connection.write(2 * MiB, memoryview(noise("the guest goes on", 64 * KiB)))
+        connection.close()
+    own.start_engine()
+    client = Client(own)
+    settle(client, own, vm.id)
+    own.guest_write(disk, 3 * MiB, noise("two", 64 * KiB))
+    client.back_up(vm.id, disk, tmp_path / "1.qcow2", checkpoint, tmp_path / "0.qcow2")
+    assert checksum(tmp_path / "1.qcow2") == witness(own, disk, tmp_path / "w")
+    client.close()
+
+
+def work(client: Client, vm: str, disk: str, entity: str) -> None:
+    if entity == "backup":
+        client.end_backup(client.start_backup(vm, (disk,)))
+    else:
+        client.vm(vm).snapshots_service().add(types.Snapshot(description="s", persist_memorystate=False))
+
+
+def settle(client: Client, lab: OvirtLab, vm: str) -> None:
+    """End what an earlier run left, as a janitor does."""
+    until(lambda: "initializing" not in lab.state()["open_backups"].values(), "backup goes on")
+    until(lambda: "starting" not in lab.state()["open_backups"].values(), "backup goes on")
+    backups = client.vm(vm).backups_service()
+    for one in backups.list():
+        if one.phase == types.BackupPhase.READY:
+            client.end_backup(backups.backup_service(one.id))
+    until(lambda: not lab.state()["open_backups"] and not lab.state()["locked_disks"], "all at rest")
 
 
 def test_tickets_are_gone_when_imageio_was_killed(own: OvirtLab) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from lab.ovirt import OvirtLab
 from tests.integration.lab_ovirt.client import Client, MiB, checksum, noise, witness
 
@@ -20,7 +19,8 @@ def ovirt_img(lab: OvirtLab, tmp_path: Path) -> Callable[..., str]:
     config.parent.mkdir()
     config.touch(mode=0o600)
     config.write_text(
-        f"[lab]\nengine_url = {lab.address}\nusername = {lab.user}\npassword = {lab.password_secret}\ncafile = {lab.ca}\n"
+        f"[lab]\nengine_url = {lab.address}\nusername = {lab.user}\n"
+        f"password = {lab.password_secret}\ncafile = {lab.ca}\n"
     )
     program = str(Path(sys.executable).with_name("ovirt-img"))
 

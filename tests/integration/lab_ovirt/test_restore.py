@@ -8,9 +8,8 @@ from typing import Any
 
 import ovirtsdk4 as sdk
 import pytest
-from ovirtsdk4 import types
-
 from lab.ovirt import OvirtLab
+from ovirtsdk4 import types
 from tests.integration.lab_ovirt.client import Client, KiB, MiB, checksum, noise, until, witness
 
 
@@ -29,9 +28,8 @@ def target(dr: OvirtLab) -> Iterator[Client]:
 
 def vm_from(ovf: str, name: str) -> types.Vm:
     configuration = types.Configuration(type=types.ConfigurationType.OVF, data=ovf)
-    return types.Vm(
-        name=name, cluster=types.Cluster(name="Default"), initialization=types.Initialization(configuration=configuration)
-    )  # fmt: skip
+    initialization = types.Initialization(configuration=configuration)
+    return types.Vm(name=name, cluster=types.Cluster(name="Default"), initialization=initialization)
 
 
 def ovf_of(client: Client, vm: str) -> str:
@@ -41,7 +39,7 @@ def ovf_of(client: Client, vm: str) -> str:
 def test_sites_trust_nothing_of_each_other(lab: OvirtLab, dr: OvirtLab) -> None:
     assert lab.fingerprint != dr.fingerprint
     stranger = sdk.Connection(url=dr.url, username=dr.user, password=dr.password_secret, ca_file=str(lab.ca))
-    with pytest.raises(sdk.Error, match="SSL|certificate"):
+    with pytest.raises(sdk.Error, match=r"SSL|certificate"):
         stranger.test(raise_exception=True)
 
 
