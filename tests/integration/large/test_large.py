@@ -58,11 +58,12 @@ def test_a_terabyte_in_an_image(tmp_path: Path, measure: Measure, scattered: Sca
 def test_a_terabyte_over_nbd(tmp_path: Path, measure: Measure) -> None:
     """The server makes the disk up, and refuses every write that is not what it would have read."""
     plugin = ("sparse-random", "size=1T", "percent=0.025", "runlength=1048576", "seed=5")
-    with CountedDisk(tmp_path, *plugin) as server:
-        done = measure("disk", "copy", server.url, f"{server.url}", "--json")
+    (tmp_path / "target").mkdir()
+    with CountedDisk(tmp_path, *plugin) as source, CountedDisk(tmp_path / "target", *plugin) as target:
+        done = measure("disk", "copy", source.url, target.url, "--json")
         require_small(done)
-        moved = server.moved("Write")
-        again = measure("disk", "proof", server.url, "--json")
+        moved = target.moved("Write")
+        again = measure("disk", "proof", source.url, "--json")
     require_small(again)
     answer = json.loads(done.out)
     assert answer["root"] == json.loads(again.out)["root"]
