@@ -84,7 +84,7 @@ def _freeze(engine: Engine, vm: Vm, snapshot: Snapshot) -> None:
 
 
 def _merge(engine: Engine, vm: Vm, snapshot: Snapshot) -> None:
-    rule = engine.faults.take_phase("snapshot", {"phase": "merged", "id": snapshot.id, "vm": vm.id})
+    rule = engine.faults.take_phase("snapshot", {"phase": "merging", "id": snapshot.id, "vm": vm.id})
     if rule is not None and rule.action == "failed":
         snapshot.type = "regular"
         _fail(engine, vm, snapshot, "simulated fault: merging failed")
@@ -112,6 +112,9 @@ def _merge_disk(engine: Engine, vm: Vm, disk: Disk, layer_id: str) -> None:
     if index < 0 or index + 1 >= len(disk.layers):
         return
     engine.machine(vm).merge(disk, index)
+    rule = engine.faults.take_phase("snapshot", {"phase": "merged", "disk": disk.id, "vm": vm.id})
+    if rule is not None:
+        engine.act(rule, vm)
     with engine.lock:
         gone = disk.layers.pop(index + 1)
         for other in vm.snapshots:  # whoever had frozen the volume that is gone now has the one it went into

@@ -111,6 +111,23 @@ def test_sizes_and_bitmaps_that_are_wrong(
     assert client.system.disks_service().disk_service(vm.disks[0]).get().provisioned_size == 2 * MiB
 
 
+def test_slow_bytes(lab: OvirtLab, client: Client, new_name: Callable[[], str]) -> None:
+    """A real throttle: a client that waits for its bytes is not idle, and the transfer goes on."""
+    vm = lab.add_vm(new_name(), [{"size": 4 * MiB}])
+    lab.guest_write(vm.disks[0], 0, noise("slow", 4 * MiB))
+    lab.fault("slow", {"entity": "backup", "phase": "frozen", "vm": vm.id}, value=2 * MiB)
+    service = client.start_backup(vm.id, vm.disks)
+    transfer = client.add_transfer(
+        types.ImageTransfer(
+            disk=types.Disk(id=vm.disks[0]), direction=types.ImageTransferDirection.DOWNLOAD,
+            format=types.DiskFormat.RAW, backup=types.Backup(id=service.get().id), inactivity_timeout=1,
+        )
+    )  # fmt: skip
+    assert fetch(lab, transfer.get().transfer_url) == noise("slow", 4 * MiB)
+    client.end_transfer(transfer)
+    client.end_backup(service)
+
+
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[OvirtLab]:
     with OvirtLab(tmp_path / "own", "own", delay=0.05) as made:
@@ -173,10 +190,7 @@ def test_nothing_is_lost_when_the_engine_dies_at(own: OvirtLab, tmp_path: Path, 
         work(client, vm.id, disk, entity)
     own.await_engine_death()
     client.close_quietly()
-    with contextlib.closing(open_target(EndpointSpec("nbd", vm.guest_urls[disk]), 0)) as guest:
-        connection = guest.connect()
-        connection.write(2 * MiB, memoryview(noise("the guest goes on", 64 * KiB)))
-        connection.close()
+    write_as_guest(vm.guest_urls[disk], 2 * MiB)
     own.start_engine()
     client = Client(own)
     settle(client, own, vm.id)
@@ -184,6 +198,42 @@ def test_nothing_is_lost_when_the_engine_dies_at(own: OvirtLab, tmp_path: Path, 
     client.back_up(vm.id, disk, tmp_path / "1.qcow2", checkpoint, tmp_path / "0.qcow2")
     assert checksum(tmp_path / "1.qcow2") == witness(own, disk, tmp_path / "w")
     client.close()
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["the one below", "the one on top"])
+def test_nothing_is_lost_when_the_engine_dies_after_a_merge(own: OvirtLab, tmp_path: Path, first: int) -> None:
+    vm, client = own.add_vm("web01", [{"size": 8 * MiB}]), Client(own)
+    disk = vm.disks[0]
+    checkpoint = client.back_up(vm.id, disk, tmp_path / "0.qcow2")
+    service, snapshots = client.vm(vm.id).snapshots_service(), []
+    for number in (1, 2):
+        own.guest_write(disk, number * MiB, noise(f"{number}", 64 * KiB))
+        snapshots.append(service.add(types.Snapshot(description=f"{number}", persist_memorystate=False)).id)
+        until(lambda: not own.state()["locked_disks"], "snapshot taken")
+    own.fault("kill_engine", {"entity": "snapshot", "phase": "merged"})
+    service.snapshot_service(snapshots[first]).remove()
+    own.await_engine_death()
+    client.close_quietly()
+    write_as_guest(vm.guest_urls[disk], 3 * MiB)
+    own.start_engine()
+    client = Client(own)
+    until(lambda: own.state()["snapshots"] == [snapshots[1 - first]], "merged after all")
+    write_as_guest(vm.guest_urls[disk], 4 * MiB)
+    client.back_up(vm.id, disk, tmp_path / "1.qcow2", checkpoint, tmp_path / "0.qcow2")
+    assert checksum(tmp_path / "1.qcow2") == witness(own, disk, tmp_path / "w")
+    client.vm(vm.id).snapshots_service().snapshot_service(snapshots[1 - first]).remove()
+    until(lambda: own.state()["snapshots"] == [], "all merged")
+    assert checksum(tmp_path / "1.qcow2") == witness(own, disk, tmp_path / "w")
+    client.close()
+
+
+def write_as_guest(url: str, offset: int) -> None:
+    """Write without the engine."""
+    with contextlib.closing(open_target(EndpointSpec("nbd", url), 0)) as guest:
+        connection = guest.connect()
+        connection.write(offset, memoryview(noise("the guest goes on", 64 * KiB)))
+        connection.flush()
+        connection.close()
 
 
 def work(client: Client, vm: str, disk: str, entity: str) -> None:
