@@ -25,6 +25,9 @@ setup-airflow: ## the same and Airflow, into the same .venv
 demo: setup ## a disk is backed up, damaged, caught and restored, on this machine, in two minutes
 	@$(PYTHON) -m lab.demo
 
+demo-airflow: setup-airflow ## a VM goes from one simulated oVirt site to another through a real Airflow (DEMO_EXIT=1: then end)
+	@$(PYTHON) -m tests.e2e.demo
+
 test: setup ## unit, contract and integration tests, under 15 minutes
 	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 --ignore=tests/unit/airflow tests/unit tests/contract tests/integration $(ARGS)
 

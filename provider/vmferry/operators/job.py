@@ -74,7 +74,7 @@ class RunJobOperator(BaseOperator):
         problem = status.error()
         if problem is not None:
             raise problem
-        return dict(event["status"]["result"])
+        return dict(status.result.value or {}) if status.result else {}
 
     def _secrets(self) -> dict[str, str]:
         return {
