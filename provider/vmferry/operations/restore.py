@@ -202,7 +202,8 @@ def _keep_plan(where: Path, make: Callable[[], RestorePlan]) -> RestorePlan:
 
 
 def _upload_once(target: Target, plan: RestorePlan, disk: DiskRef, where: Path, pace: Pace) -> Json:
-    access = target.writable(disk)
+    # The platform may have dropped the disk of a transfer that failed: then it is made anew, by the same id.
+    access = target.writable(target_state(target, plan, disk))
     (done,) = restore(
         Vault(Path(plan.vault)), plan.vm, {disk.name: access.spec}, backup=plan.backup, job_dir=where,
         pace=lambda name: pace, secrets=access.secrets,

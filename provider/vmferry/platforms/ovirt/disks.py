@@ -43,12 +43,13 @@ def create_disk(session: Session, spec: DiskSpec, owner: RunId) -> DiskRef:
         lambda: _find_mine(session, spec, owner),
         lambda api: api.disks_service().add(_build(spec, owner), query=correlation(owner, "disk")),
     )
-    session.wait(
-        DISK_USABLE,
-        lambda api: word(api.disks_service().disk_service(made.id).get().status),
-        name=name,
-        fix="the engine's events say why; remove the disk and restore again",
-    )
+    if not _is_being_written(session, made.id):
+        session.wait(
+            DISK_USABLE,
+            lambda api: word(api.disks_service().disk_service(made.id).get().status),
+            name=name,
+            fix="the engine's events say why; remove the disk and restore again",
+        )
     return _reference(session, made.id, spec, owner)
 
 
@@ -156,6 +157,12 @@ def _set_state(session: Session, disk: DiskRef, *words: str) -> None:
 def _describe(session: Session, name: str, disk_id: str, text: str) -> None:
     change = types.Disk(description=text)
     session.insist(f"{name}: noting its state", lambda api: api.disks_service().disk_service(disk_id).update(change))
+
+
+def _is_being_written(session: Session, disk_id: str) -> bool:
+    """A disk is locked as long as its upload is open, also when nobody uploads any more."""
+    found = transfers.list_transfers(session)
+    return any(transfers.disk_of(one) == disk_id and transfers.is_running(one) for one in found)
 
 
 def _find_mine(session: Session, spec: DiskSpec, owner: RunId) -> Any | None:

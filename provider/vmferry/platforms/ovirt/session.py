@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from vmferry.engine.errors import EngineError, TrustError
-from vmferry.platforms.errors import Conflict, LoginRefused, NotThere, SiteAway
+from vmferry.platforms.errors import Conflict, LoginRefused, NotThere, OutcomeUnknown, Refused, SiteAway
 from vmferry.platforms.ovirt.faults import translate
 from vmferry.platforms.ovirt.sdk import sdk
 from vmferry.platforms.ovirt.settings import OvirtSettings
@@ -90,11 +90,23 @@ class Session:
             return None
 
     def make(self, what: str, look: Callable[[], _Answer | None], order: Callable[[Any], _Answer]) -> _Answer:
-        """Make something unless it is there: after each broken connection it is looked up before it is made again."""
+        """Make something unless it is there: after each broken connection it is looked up before it is made again.
+
+        A refusal is looked behind as well: libcurl itself sends a POST a second time when the connection it had kept
+        open dies without an answer, and the second one is told that the thing is there already.
+        """
 
         def once() -> _Answer:
             found = look()
-            return found if found is not None else self._once(what, order, change=True)
+            if found is not None:
+                return found
+            try:
+                return self._once(what, order, change=True)
+            except (Conflict, Refused):
+                found = look()
+                if found is None:
+                    raise
+                return found
 
         return self._persist(what, once, (SiteAway,))
 
@@ -144,10 +156,19 @@ class Session:
                     # The SDK never lets go of a transfer that failed inside its connection.
                     self._drop()
                 raise translate(error, what, sent_change=change) from error
-            except SiteAway as error:
+            except EngineError as error:
+                if not isinstance(error, SiteAway):
+                    raise
                 # Our own log-in, in the middle of a request whose token had run out.
                 self._drop()
                 raise SiteAway(f"{what}: {error.what}", fix=error.fix) from error
+            except Exception as error:
+                # The SDK's XML reader raises plain Exception when an answer is cut off; all else is a bug of ours.
+                if type(error) is not Exception:
+                    raise
+                self._drop()
+                kind = OutcomeUnknown if change else SiteAway
+                raise kind(f"{what}: the engine's answer cannot be read ({error})", fix="run it again") from error
 
     def _connect(self) -> Any:
         if self._connection is None:

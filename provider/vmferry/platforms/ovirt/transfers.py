@@ -18,6 +18,7 @@ from vmferry.platforms.ovirt.waits import (
     PAUSED_TRANSFERS,
     TRANSFER_ENDED,
     TRANSFER_OPEN,
+    TRANSFER_PAUSED,
     TRANSFER_SUCCEEDED,
 )
 from vmferry.platforms.points import Access
@@ -44,9 +45,10 @@ class Wish:
 
 def open_transfer(session: Session, wish: Wish) -> Any:
     """Open a transfer, or find the one a dead try left open, and wait until it serves."""
-    transfer = _open(session, wish)
-    if word(transfer.phase) in PAUSED_TRANSFERS:
-        _resume(session, transfer, wish)
+    found = _find_open(session, wish) if wish.upload else None
+    if found is not None:
+        _restart(session, found, wish)
+    transfer = found or _open(session, wish)
     try:
         session.wait(
             TRANSFER_OPEN,
@@ -191,12 +193,23 @@ def _order(session: Session, api: Any, wish: Wish) -> Any:
     return api.image_transfers_service().add(wanted, query=correlation(wish.owner, "transfer"))
 
 
-def _resume(session: Session, transfer: Any, wish: Wish) -> None:
-    try:
+def _restart(session: Session, transfer: Any, wish: Wish) -> None:
+    """Pause and resume an upload that an earlier try left, which gives it a new ticket.
+
+    A daemon that was started again has forgotten the old one, and the engine goes on calling the transfer fine.
+    """
+    # Refused: it is paused already, it went on or it ended by itself. The wait that follows sees which.
+    if word(transfer.phase) not in PAUSED_TRANSFERS:
+        with contextlib.suppress(Conflict, Refused, NotThere):
+            session.ask(f"{wish.name}: pausing its transfer", lambda api: _service(api, transfer.id).pause())
+            session.wait(
+                TRANSFER_PAUSED,
+                lambda api: word(_service(api, transfer.id).get().phase),
+                name=wish.name,
+                timeout_s=OPEN_TIMEOUT_S,
+            )
+    with contextlib.suppress(Conflict, Refused, NotThere):
         session.ask(f"{wish.name}: resuming its transfer", lambda api: _service(api, transfer.id).resume())
-    except (Conflict, NotThere):
-        # It went on, or ended, by itself: the wait that follows sees which.
-        return
 
 
 def _give_up(session: Session, transfer_id: str, wish: Wish) -> None:

@@ -8,7 +8,10 @@ yes (its ImportVmFromConfigurationCommand writes an audit event only). So the at
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 from typing import Any
+from xml.sax.saxutils import escape
 
 from vmferry.platforms.errors import Conflict, NameTaken, NotAsOrdered, NotThere, Refused, WaitedTooLong
 from vmferry.platforms.orders import DiskPlace, VmRef, VmSpec
@@ -23,6 +26,11 @@ from vmferry.platforms.waiting import table
 
 COMPLETE = "complete"
 _START_GRACE_S = 10.0
+_START_REFUSED_S = 15.0
+"""For so long a host may still be finishing something before it takes the VM."""
+_MAC = re.compile(r"MACAddress>\s*((?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})")
+_COMMENT = re.compile(r"<Comment\s*/>|<Comment>[^<]*</Comment>")
+_log = logging.getLogger(__name__)
 _AGENT = table("guest's agent", ok="answers", wait="silent", fail="gone")
 
 
@@ -40,13 +48,7 @@ def make_reference(vm: Any) -> VmRef:
 
 def create_vm(session: Session, spec: VmSpec, owner: RunId) -> VmRef:
     """Make a VM from its OVF, or go on with the one this owner began, until it is as ordered."""
-    made = session.make(
-        f"VM {spec.name!r}: creating it from its OVF",
-        lambda: _find_mine(session, spec, owner),
-        lambda api: api.vms_service().add_from_configuration(
-            _build(spec, owner), clone=spec.clone or None, query=correlation(owner, "vm")
-        ),
-    )
+    made = _make(session, spec, owner)
     session.wait(VM_USABLE, lambda api: word(_service(api, made.id).get().status), name=f"VM {spec.name!r}")
     vm = _own(session, made, spec, owner)
     for place in spec.disks:
@@ -82,7 +84,7 @@ def start_vm(session: Session, vm: VmRef, *, timeout_s: float, wait_for_agent: b
             _service(api, vm.id).start()
 
     what = f"VM {vm.name!r}"
-    session.insist(f"{what}: starting it", start, limit_s=60.0)
+    session.insist(f"{what}: starting it", start, limit_s=_START_REFUSED_S)
     session.wait(
         VM_UP, lambda api: word(_service(api, vm.id).get().status), name=what, timeout_s=timeout_s,
         grace_s=_START_GRACE_S, fix="the engine's events say why it does not start; its disks are proven and stay",
@@ -124,14 +126,54 @@ def remove_vm(session: Session, vm: VmRef, *, keep_disks: bool) -> None:
     session.wait(VM_GONE, lambda api: word(_service(api, vm.id).get().status), name=what)
 
 
+def _make(session: Session, spec: VmSpec, owner: RunId) -> Any:
+    """Make the VM; where a card's address is taken at this site, with new ids and addresses instead."""
+
+    def make(clone: bool) -> Any:
+        return session.make(
+            f"VM {spec.name!r}: creating it from its OVF",
+            lambda: _find_mine(session, spec, owner),
+            lambda api: api.vms_service().add_from_configuration(
+                _build(spec, owner), clone=clone or None, query=correlation(owner, "vm")
+            ),
+        )
+
+    try:
+        return make(spec.clone)
+    except Conflict:
+        holder = None if spec.clone else _find_mac_holder(session, spec.document)
+        if holder is None:
+            raise
+        _log.warning("VM %r: %s has one of its MAC addresses; it gets new ones", spec.name, holder)
+        return make(clone=True)
+
+
+def _find_mac_holder(session: Session, document: str) -> str | None:
+    """Name a VM that has an address of this OVF. Only a refused import asks: it is a heavy question."""
+    wanted = {mac.lower() for mac in _MAC.findall(document)}
+    for vm in session.ask("listing VMs with their cards", lambda api: api.vms_service().list(follow="nics")):
+        if any(nic.mac is not None and (nic.mac.address or "").lower() in wanted for nic in vm.nics or ()):
+            return str(vm.name)
+    return None
+
+
 def _build(spec: VmSpec, owner: RunId) -> Any:
-    configuration = types.Configuration(type=types.ConfigurationType.OVF, data=spec.document)
+    document = _with_comment(spec.document, owner.tag())
+    configuration = types.Configuration(type=types.ConfigurationType.OVF, data=document)
     return types.Vm(
         name=spec.name,
         comment=owner.tag(),
         cluster=types.Cluster(name=spec.cluster),
         initialization=types.Initialization(configuration=configuration),
     )
+
+
+def _with_comment(document: str, comment: str) -> str:
+    """Put our tag into the OVF, so that the VM carries it from its first moment on."""
+    element = f"<Comment>{escape(comment)}</Comment>"
+    if _COMMENT.search(document):
+        return _COMMENT.sub(lambda match: element, document, count=1)
+    return document.replace("</Name>", f"</Name>{element}", 1)
 
 
 def _find_mine(session: Session, spec: VmSpec, owner: RunId) -> Any | None:
