@@ -1,4 +1,4 @@
-"""``make demo-airflow``: two simulated oVirt sites and a real Airflow; one VM is backed up, changed, restored, rehearsed.
+"""``make demo-airflow``: two simulated oVirt sites and a real Airflow; a VM is backed up, changed, restored, rehearsed.
 
 With DEMO_EXIT=1 it ends when all is shown; else Airflow's UI stays open until Ctrl-C.
 """
@@ -83,9 +83,9 @@ def show_result(
 ) -> bool:
     """Print the tables; compare roots, and bytes past everything of ours."""
     for backup in backups:
-        seconds = format_seconds(sum(disk["seconds"] for disk in backup["disks"]))
-        print(f"  {backup['backup']}: {backup['mode']}, {backup['consistency']}-consistent,"
-              f" read {format_bytes(backup['read_bytes'])}, stored {format_bytes(backup['written_bytes'])}, {seconds}")  # fmt: skip
+        took = format_seconds(sum(disk["seconds"] for disk in backup["disks"]))
+        sizes = f"read {format_bytes(backup['read_bytes'])}, stored {format_bytes(backup['written_bytes'])}"
+        print(f"  {backup['backup']}: {backup['mode']}, {backup['consistency']}-consistent, {sizes}, {took}")
     roots = {disk["name"]: disk["root"] for disk in backups[-1]["disks"]}
     ids = {disk["name"]: disk["id"] for disk in disks}
     equal = True
@@ -93,9 +93,8 @@ def show_result(
     for name, disk in zip(sorted(roots), vm.disks, strict=True):
         same = digest(made.production, disk, made) == digest(made.recovery, ids[name], made)
         equal = equal and same and roots[name] == restored["roots"][name]
-        print(
-            f"  {name:<14}{roots[name][:16]}…     {restored['roots'][name][:16]}…     {'equal' if same else 'DIFFER'}"
-        )
+        words = "equal" if same else "DIFFER"
+        print(f"  {name:<14}{roots[name][:16]}…     {restored['roots'][name][:16]}…     {words}")
     print(f"\n  RTO {format_seconds(measured['rto_s'])}, RPO {format_seconds(measured['rpo_s'])} (of the drill)\n")
     return equal
 
