@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from lab.ovirt.engine import Engine
 from lab.ovirt.faults import Rule
+from lab.ovirt.flows.backups import fail_backup
 from lab.ovirt.flows.disks import used_bytes
 from lab.ovirt.flows.transfers import is_open
 from lab.ovirt.model import Domain, Named, User, new_id
@@ -249,8 +250,6 @@ def do_crash(engine: Engine, vm: str) -> None:
         one.status, one.agent, one.host = "down", False, None
         backup = engine.active_backup(vm)
     if backup is not None:
-        from lab.ovirt.flows.backups import fail_backup  # backups need the hooks' module no more than we need theirs
-
         fail_backup(engine, backup, "the VM crashed")
 
 

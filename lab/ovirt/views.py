@@ -24,6 +24,11 @@ from lab.ovirt.xml import Element, date, link, many, ref, tag
 VM_LINKS = ("diskattachments", "nics", "snapshots", "tags", "backups", "checkpoints", "reporteddevices", "permissions")
 
 
+def show_done() -> Element:
+    """Say that an action was accepted."""
+    return tag("action", status="complete")
+
+
 def show_vm(engine: Engine, vm: Vm, *, all_content: bool = False, follow: frozenset[str] = frozenset()) -> Element:
     """A VM; with all its content the OVF too, and what `follow` names inline."""
     made = tag(

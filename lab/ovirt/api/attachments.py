@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from lab.ovirt.api.disks import apply_disk, new_disk
-from lab.ovirt.api.vms import action
 from lab.ovirt.engine import Engine
 from lab.ovirt.flows.disks import delete_disk
 from lab.ovirt.model import Attachment, Vm
 from lab.ovirt.router import Refusal, Reply, Request, not_found, route
-from lab.ovirt.views import show_attachment
+from lab.ovirt.views import show_attachment, show_done
 from lab.ovirt.xml import Element, flag_of, many, text_of
 
 INTERFACES = ("virtio", "virtio_scsi", "sata", "ide", "spapr_vscsi")
@@ -80,7 +79,7 @@ def remove_attachment(engine: Engine, request: Request, id: str, disk_id: str) -
     vm.attachments.remove(one)
     if request.query.get("detach_only", "true").lower() == "false":
         delete_disk(engine, disk)
-    return action()
+    return show_done()
 
 
 def attach(engine: Engine, vm: Vm, wish: Attachment, *, fresh: bool = False) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 
-from lab.ovirt.api.vms import action
 from lab.ovirt.engine import Engine
 from lab.ovirt.flows.backups import finalize_backup, start_backup
 from lab.ovirt.model import Backup, new_id
 from lab.ovirt.router import Refusal, Reply, Request, not_found, route
-from lab.ovirt.views import show_backup, show_disk
+from lab.ovirt.views import show_backup, show_disk, show_done
 from lab.ovirt.xml import Element, many, text_of
 
 SINCE = (4, 4)
@@ -55,7 +54,7 @@ def add_backup(engine: Engine, request: Request, id: str) -> Reply:
 def finalize(engine: Engine, request: Request, id: str, backup: str) -> Element:
     """End one."""
     finalize_backup(engine, _backup(engine, id, backup))
-    return action()
+    return show_done()
 
 
 def _backup(engine: Engine, vm: str, backup: str) -> Backup:

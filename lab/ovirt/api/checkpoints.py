@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from lab.ovirt.api.vms import action
 from lab.ovirt.engine import Engine
 from lab.ovirt.model import Checkpoint, Vm
 from lab.ovirt.router import Refusal, Request, not_found, route
-from lab.ovirt.views import show_checkpoint, show_disk
+from lab.ovirt.views import show_checkpoint, show_disk, show_done
 from lab.ovirt.xml import Element, many
 
 SINCE = (4, 4)
@@ -54,7 +53,7 @@ def remove_checkpoint(engine: Engine, request: Request, id: str, checkpoint: str
         vm.checkpoints[index + 1].parent = one.parent
     vm.checkpoints.remove(one)
     engine.begin_job(f"Removing checkpoint {one.id} of VM {vm.name}", ended=True)
-    return action()
+    return show_done()
 
 
 def _forget(engine: Engine, vm: Vm, index: int) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from lab.ovirt.api.vms import action
 from lab.ovirt.engine import Engine
 from lab.ovirt.flows.disks import create_disk, delete_disk
 from lab.ovirt.model import Disk, new_id
 from lab.ovirt.router import Refusal, Reply, Request, not_found, route
 from lab.ovirt.search import search
-from lab.ovirt.views import show_disk, show_disk_snapshot
+from lab.ovirt.views import show_disk, show_disk_snapshot, show_done
 from lab.ovirt.xml import Element, flag_of, int_of, many, text_of
 
 
@@ -54,7 +53,7 @@ def update_disk(engine: Engine, request: Request, id: str) -> Element:
 def remove_disk(engine: Engine, request: Request, id: str) -> Element:
     """Delete one."""
     delete_disk(engine, engine.disk(id))
-    return action()
+    return show_done()
 
 
 @route("GET", "/disks/{}/disksnapshots")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lab.ovirt.api.vms import action, new_mac
+from lab.ovirt.api.vms import new_mac
 from lab.ovirt.engine import Engine
 from lab.ovirt.model import Nic, Vm, new_id
 from lab.ovirt.router import Refusal, Reply, Request, not_found, route
-from lab.ovirt.views import show_nic
+from lab.ovirt.views import show_done, show_nic
 from lab.ovirt.xml import Element, flag_of, many, text_of
 
 
@@ -52,7 +52,7 @@ def remove_nic(engine: Engine, request: Request, id: str, nic: str) -> Element:
     """Remove one."""
     vm = engine.vm(id)
     vm.nics.remove(_nic(vm, nic))
-    return action()
+    return show_done()
 
 
 def _apply(engine: Engine, nic: Nic, body: Element) -> None:

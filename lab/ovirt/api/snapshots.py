@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from lab.ovirt.api.vms import action
 from lab.ovirt.engine import Engine
 from lab.ovirt.flows.snapshots import remove_snapshot, take_snapshot
 from lab.ovirt.model import Snapshot, Vm
 from lab.ovirt.router import Refusal, Reply, Request, not_found, route
-from lab.ovirt.views import show_disk, show_snapshot, show_snapshots
+from lab.ovirt.views import show_disk, show_done, show_snapshot, show_snapshots
 from lab.ovirt.xml import Element, flag_of, many, text_of
 
 
@@ -53,7 +52,7 @@ def delete_snapshot(engine: Engine, request: Request, id: str, snapshot: str) ->
     """Merge one away."""
     vm = engine.vm(id)
     remove_snapshot(engine, vm, _snapshot(vm, snapshot))
-    return action()
+    return show_done()
 
 
 def _snapshot(vm: Vm, id: str) -> Snapshot:

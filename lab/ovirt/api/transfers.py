@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab.ovirt.api.vms import action
 from lab.ovirt.engine import Engine
 from lab.ovirt.flows.transfers import (
     cancel_transfer,
@@ -16,7 +15,7 @@ from lab.ovirt.flows.transfers import (
 )
 from lab.ovirt.model import Transfer, new_id
 from lab.ovirt.router import Refusal, Reply, Request, not_found, route
-from lab.ovirt.views import show_transfer
+from lab.ovirt.views import show_done, show_transfer
 from lab.ovirt.xml import Element, flag_of, id_of, int_of, many, text_of
 
 _ACTIONS: dict[str, Callable[[Engine, Transfer], None]] = {
@@ -68,4 +67,4 @@ def add_transfer(engine: Engine, request: Request) -> Reply:
 def act(engine: Engine, request: Request, id: str, name: str) -> Element:
     """Steer one."""
     _ACTIONS[name](engine, engine.find("transfers", id))
-    return action()
+    return show_done()

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from lab.ovirt.api.attachments import attach
 from lab.ovirt.engine import Engine
 from lab.ovirt.flows.disks import delete_disk
 from lab.ovirt.flows.vms import start_vm, stop_vm
-from lab.ovirt.model import Vm, new_id
+from lab.ovirt.model import Attachment, Vm, new_id
 from lab.ovirt.ovf import OvfVm, read_ovf
 from lab.ovirt.router import Refusal, Reply, Request, route
 from lab.ovirt.search import search
-from lab.ovirt.views import show_named, show_reported, show_vm
+from lab.ovirt.views import show_done, show_named, show_reported, show_vm
 from lab.ovirt.xml import Element, flag_of, id_of, int_of, many, tag, text_of
 
-DONE = "complete"
 IMPORTED, ATTACH_FAILED, REMOVED = 174, 175, 113
-
-
-def action() -> Element:
-    """Say that an action was accepted."""
-    return tag("action", status=DONE)
 
 
 @route("GET", "/vms")
@@ -103,21 +98,21 @@ def remove_vm(engine: Engine, request: Request, id: str) -> Element:
     del engine.inventory.vms[vm.id]
     engine.begin_job(f"Removing VM {vm.name}", ended=True)
     engine.tell(REMOVED, f"VM {vm.name} was successfully removed.", vm=vm.id)
-    return action()
+    return show_done()
 
 
 @route("POST", "/vms/{}/start", permit="run")
 def start(engine: Engine, request: Request, id: str) -> Element:
     """Start one."""
     start_vm(engine, engine.vm(id))
-    return action()
+    return show_done()
 
 
 @route("POST", "/vms/{}/(?:stop|shutdown)", permit="run")
 def stop(engine: Engine, request: Request, id: str) -> Element:
     """Stop one."""
     stop_vm(engine, engine.vm(id))
-    return action()
+    return show_done()
 
 
 @route("POST", "/vms/{}/(?:freezefilesystems|thawfilesystems)", permit="run")
@@ -126,7 +121,7 @@ def freeze(engine: Engine, request: Request, id: str) -> Element:
     vm = engine.vm(id)
     if not vm.agent:
         raise Refusal(409, f"[Cannot freeze or thaw. The guest agent of VM {vm.name} does not answer.]")
-    return action()
+    return show_done()
 
 
 @route("GET", "/vms/{}/tags")
@@ -149,7 +144,7 @@ def add_tag(engine: Engine, request: Request, id: str) -> Reply:
 def remove_tag(engine: Engine, request: Request, id: str, tag_id: str) -> Element:
     """Take a tag away."""
     engine.vm(id).tags = [one for one in engine.vm(id).tags if one != tag_id]
-    return action()
+    return show_done()
 
 
 @route("GET", "/vms/{}/reporteddevices")
@@ -182,11 +177,7 @@ def _import(engine: Engine, request: Request, ovf: OvfVm) -> Vm:
     return vm
 
 
-def _try_attach(engine: Engine, vm: Vm, attachment: object) -> bool:
-    from lab.ovirt.api.attachments import attach  # attachments need a VM's rules, and we need theirs
-    from lab.ovirt.model import Attachment
-
-    assert isinstance(attachment, Attachment)
+def _try_attach(engine: Engine, vm: Vm, attachment: Attachment) -> bool:
     try:
         attach(engine, vm, attachment)
     except Refusal:
