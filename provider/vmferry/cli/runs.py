@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmferry.cli.bar import ProgressBar, read_status
-from vmferry.engine.errors import BadInput, EngineError, JobBusy, JournalMismatch, TrustError
+from vmferry.engine.errors import EngineError, JobBusy, JournalMismatch, SourceChanged
 
 if TYPE_CHECKING:
     from vmferry.engine.jobs import JobDirectory
@@ -75,8 +75,8 @@ def _begin_anew(home: JobDirectory) -> None:
 
 
 def _forget_fruitless(home: JobDirectory, error: EngineError) -> None:
-    """Leave nothing behind of a job that was refused before it began."""
+    """Leave nothing behind of a job that has nothing to go on from: nothing was copied, or of bytes that changed."""
     from vmferry.engine.jobs import forget
 
-    if isinstance(error, (BadInput, TrustError)) and not home.journal.exists():
+    if isinstance(error, SourceChanged) or not home.journal.exists():
         forget(home)

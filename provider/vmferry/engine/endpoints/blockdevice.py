@@ -11,6 +11,7 @@ from pathlib import Path
 
 _BLKGETSIZE64 = 0x80081272
 _BLKSSZGET = 0x1268
+_BLKROGET = 0x125E
 _NAMES = ("wwid", "device/wwid", "device/serial", "serial", "dm/uuid", "loop/backing_file")
 
 
@@ -22,6 +23,11 @@ def read_size(fd: int) -> int:
 def read_sector_bytes(fd: int) -> int:
     """Logical sector: ranges given to zeroing calls must be multiples of it."""
     return int(struct.unpack("=i", fcntl.ioctl(fd, _BLKSSZGET, bytes(4)))[0])
+
+
+def is_read_only(fd: int) -> bool:
+    """Tell whether the kernel takes no writes, which it says at the first one only."""
+    return bool(struct.unpack("=i", fcntl.ioctl(fd, _BLKROGET, bytes(4)))[0])
 
 
 def read_lasting_name(fd: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vmferry.engine.endpoints import blockdevice, sparse
-from vmferry.engine.endpoints.filelock import lock_for_writing
+from vmferry.engine.endpoints.filelock import is_written, lock_for_writing
 from vmferry.engine.errors import (
     BadInput,
     EngineError,
@@ -42,13 +42,21 @@ class FileEndpoint:
         self._is_device = stat.S_ISBLK(status.st_mode)
         self.size = blockdevice.read_size(fd) if self._is_device else status.st_size
         self.sector_bytes = blockdevice.read_sector_bytes(fd) if self._is_device else 1
-        self.identity = self._read_identity(status)
+        self._place = os.path.realpath(path)
+        self._identity = self._read_identity()
         self._flush_error: EngineError | None = None
 
     @property
     def fd(self) -> int:
         """The open descriptor."""
         return self._fd
+
+    @property
+    def identity(self) -> str:
+        """Read anew each time: a file that somebody changed or removed under us is another one."""
+        if self._fd >= 0:
+            self._identity = self._read_identity()
+        return self._identity
 
     def extents(self, since: str | None = None) -> Iterable[Extent]:
         """Stream data and holes; a raw image keeps no dirty bitmaps."""
@@ -80,12 +88,18 @@ class FileEndpoint:
             os.close(self._fd)
             self._fd = -1
 
-    def _read_identity(self, status: os.stat_result) -> str:
-        place = os.path.realpath(self.name)
+    def _read_identity(self) -> str:
         if self._is_device:
-            return f"{place} size={self.size} {blockdevice.read_lasting_name(self._fd)}".rstrip()
-        inode = f"{place} dev={status.st_dev} inode={status.st_ino}"
-        return inode if self.writable else f"{inode} size={status.st_size} mtime_ns={status.st_mtime_ns}"
+            return f"{self._place} size={self.size} {blockdevice.read_lasting_name(self._fd)}".rstrip()
+        return describe_file(self._place, os.fstat(self._fd), writable=self.writable)
+
+
+def describe_file(place: str, status: os.stat_result, *, writable: bool) -> str:
+    """Say what makes a file this file: as a source also what it holds, as a target that it still has a name."""
+    inode = f"{place} dev={status.st_dev} inode={status.st_ino}"
+    if writable:
+        return inode if status.st_nlink else f"{inode} (deleted)"
+    return f"{inode} size={status.st_size} mtime_ns={status.st_mtime_ns}"
 
 
 class FileConnection:
@@ -151,6 +165,10 @@ def open_file_source(path: str) -> FileEndpoint:
     fd = _open(path, os.O_RDONLY)
     try:
         _refuse_other_kinds(path, fd)
+        if is_written(fd):
+            raise Unreadable(
+                f"{path} is open for writing", fix="its bytes would change while we read: shut down the VM"
+            )
         return FileEndpoint(path, fd)
     except BaseException:
         os.close(fd)
@@ -194,6 +212,9 @@ def _open_device_target(path: str, size_bytes: int) -> FileEndpoint:
             raise TargetInUse(f"{path} is {user}", fix="unmount or release it, or name another device") from error
         raise _open_error(path, error) from error
     endpoint = FileEndpoint(path, fd, writable=True)
+    if blockdevice.is_read_only(fd):
+        endpoint.close()
+        raise Unreadable(f"{path} is read-only", fix="blockdev --setrw, or name another device")
     if endpoint.size < size_bytes:
         endpoint.close()
         raise too_small(path, endpoint.size, size_bytes, "use a larger device")

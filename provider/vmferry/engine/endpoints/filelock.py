@@ -31,6 +31,11 @@ def lock_for_writing(fd: int, name: str) -> None:
         _lock_shared(fd, byte)
 
 
+def is_written(fd: int) -> bool:
+    """Tell whether a qemu process or another vmferry has the file open for writing."""
+    return _is_locked(fd, _USES_WRITE)
+
+
 def _is_locked(fd: int, byte: int) -> bool:
     question = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, byte, 1, 0)
     try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from vmferry.engine.endpoint import Connection, EndpointSpec
+from vmferry.engine.endpoints.file import describe_file
 from vmferry.engine.endpoints.image_target import ImageTarget, prepare_target
 from vmferry.engine.endpoints.nbd.address import NbdAddress
 from vmferry.engine.endpoints.nbd.endpoint import NbdEndpoint
@@ -32,11 +32,20 @@ class ImageEndpoint:
         label = f"{spec.format}:{spec.address}"
         address = NbdAddress(label, "", socket_path=server.socket_path)
         reach = Reach(address, writable=target is not None, timeout_s=600, reconnect_s=0, why=server.last_words)
-        self.identity = _read_identity(spec, writable=target is not None)
-        self._nbd = NbdEndpoint(reach, identity=self.identity, overwrites=not (target and target.compress))
+        self._file = _WatchedFile(spec, writable=target is not None)
+        try:
+            self._nbd = NbdEndpoint(reach, identity=self.identity, overwrites=not (target and target.compress))
+        except BaseException:
+            self._file.close()
+            raise
         self.size = target.size_bytes if target and target.compress else self._nbd.size
         self.max_connections = self._nbd.max_connections
         self.reads_zero = self._nbd.reads_zero or bool(target and target.fresh)
+
+    @property
+    def identity(self) -> str:
+        """Read anew each time: an image that somebody changed or removed under us is another one."""
+        return self._file.identity()
 
     @property
     def server_pid(self) -> int:
@@ -59,6 +68,7 @@ class ImageEndpoint:
         """Stop the server, which writes out what it has."""
         self._nbd.close()
         self._server.stop()
+        self._file.close()
         target, self._target = self._target, None
         if target:
             target.finish()
@@ -121,7 +131,27 @@ def _refuses_backing(spec: EndpointSpec) -> bool:
     return bool(backing == "refuse")
 
 
-def _read_identity(spec: EndpointSpec, *, writable: bool) -> str:
-    status = Path(spec.address).stat()
-    place = f"{spec.format}:{os.path.realpath(spec.address)} dev={status.st_dev} inode={status.st_ino}"
-    return place if writable else f"{place} size={status.st_size} mtime_ns={status.st_mtime_ns}"
+class _WatchedFile:
+    """The image's file, held by a descriptor that only looks: renaming it is no matter, changing or removing it is."""
+
+    def __init__(self, spec: EndpointSpec, *, writable: bool) -> None:
+        self._place = f"{spec.format}:{os.path.realpath(spec.address)}"
+        self._writable = writable
+        try:
+            self._fd = os.open(spec.address, os.O_PATH | os.O_CLOEXEC)
+        except OSError as error:
+            raise Unreadable(f"cannot open {spec.address}: {error.strerror}", fix="check the path") from error
+        self._last = self._describe()
+
+    def identity(self) -> str:
+        if self._fd >= 0:
+            self._last = self._describe()
+        return self._last
+
+    def _describe(self) -> str:
+        return describe_file(self._place, os.fstat(self._fd), writable=self._writable)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

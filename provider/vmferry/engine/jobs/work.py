@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmferry.engine.endpoint import Endpoint
+from vmferry.engine.endpoint import Endpoint, EndpointSpec
 from vmferry.engine.endpoints import open_source, open_target
-from vmferry.engine.errors import RefusedImage
+from vmferry.engine.errors import BadInput, RefusedImage
 from vmferry.engine.jobs.directory import JobDirectory
 from vmferry.engine.jobs.params import read_endpoint
 from vmferry.engine.jobs.result import to_plain
@@ -75,15 +75,25 @@ def _copy(work: Work) -> object:
         parent=tuple(params.get("parent") or ()),
         zero_tail=params.get("zero_tail", True),
     )
-    with work.source() as source:
-        wanted = read_endpoint(work.spec, "target")
-        with contextlib.closing(open_target(wanted, source.size, work.secrets)) as target:
-            header = journal_header(source, target, options)
-            with contextlib.closing(Journal.open(work.directory.journal, header)) as journal:
-                return copy(
-                    source, target, journal=journal, options=options, throttle=work.throttle(),
-                    progress=work.progress, cancel=work.cancel, proof=work.proof(),
-                )  # fmt: skip
+    wanted = read_endpoint(work.spec, "target")
+    _refuse_same(read_endpoint(work.spec, "source"), wanted)
+    with work.source() as source, contextlib.closing(open_target(wanted, source.size, work.secrets)) as target:
+        header = journal_header(source, target, options)
+        with contextlib.closing(Journal.open(work.directory.journal, header)) as journal:
+            return copy(
+                source, target, journal=journal, options=options, throttle=work.throttle(),
+                progress=work.progress, cancel=work.cancel, proof=work.proof(),
+            )  # fmt: skip
+
+
+def _refuse_same(source: EndpointSpec, target: EndpointSpec) -> None:
+    """A disk copied onto itself is damaged at worst and not copied at best."""
+    is_same = source.address == target.address
+    if not is_same and {source.kind, target.kind} <= {"file", "image", "stream"}:
+        with contextlib.suppress(OSError):
+            is_same = Path(source.address).samefile(target.address)
+    if is_same:
+        raise BadInput(f"{source.address} and {target.address} are the same disk", fix="name another target")
 
 
 def _prove(work: Work) -> object:

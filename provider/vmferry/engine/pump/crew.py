@@ -7,6 +7,7 @@ import threading
 from contextlib import ExitStack, closing
 
 from vmferry.engine.endpoint import Connection, Endpoint
+from vmferry.engine.errors import SourceChanged, TargetLost
 from vmferry.engine.journal import Journal, ZeroRun
 from vmferry.engine.progress import Progress
 from vmferry.engine.proof.chain import ProofChain
@@ -52,7 +53,11 @@ class Crew:
         self._lock = threading.Lock()
 
     def run(self, workers: int) -> None:
-        """Work until nothing is left, somebody cancels, or a worker fails (its error is raised here)."""
+        """Work until nothing is left, somebody cancels, or a worker fails (its error is raised here).
+
+        Bytes of a source that was written to meanwhile are of no moment, a target without a name is of no use.
+        """
+        before = (self._source.identity, self._target.identity)
         count = max(1, min(workers, self._source.max_connections, self._target.max_connections))
         threads = [threading.Thread(target=self._work, name=f"pump-{n}", daemon=True) for n in range(count)]
         for thread in threads:
@@ -69,6 +74,14 @@ class Crew:
                 thread.join()
         if self._errors:
             raise self._errors[0]
+        self._require_same(*before)
+
+    def _require_same(self, source: str, target: str) -> None:
+        if self._source.identity != source:
+            what = f"{self._source.name} was changed while it was read"
+            raise SourceChanged(what, fix="stop what writes to it, or read from a snapshot; then copy it again")
+        if self._target.identity != target:
+            raise TargetLost(f"{self._target.name} was removed while it was written", fix="copy it again")
 
     def result(self, root: str, changed_bytes: int, resumed_bytes: int, seconds: float) -> CopyResult:
         """Add up the workers' counts."""
