@@ -26,7 +26,7 @@ def cancel(directory: JobDirectory) -> JobStatus:
     """
     status = poll(directory)
     if status.state is JobState.ABSENT:
-        raise JobUnknown(f"there is no job in {directory.path}", fix="see which there are with: job list")
+        raise JobUnknown(f"there is no job in {directory.path}", fix="list the jobs to see which there are")
     if status.state.is_final:
         return status
     request_cancel(directory)

@@ -19,7 +19,7 @@ class JobLog:
     """The log of a job, open for appending."""
 
     def __init__(self, path: Path) -> None:
-        self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
+        self._file: TextIO = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def write(self, event: str, **fields: object) -> None:
         """Append one line: when, what, and fields as key=value."""

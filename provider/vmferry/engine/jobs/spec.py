@@ -98,7 +98,7 @@ def job_id(*parts: object) -> str:
     is_exact = all(re.fullmatch(r"[A-Za-z0-9._=]+", text) for text in texts)
     if is_exact and _ID.fullmatch(name):
         return name
-    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:_DIGEST_CHARS]
+    digest = hashlib.sha256("\0".join(texts).encode(errors="surrogateescape")).hexdigest()[:_DIGEST_CHARS]
     short = name.lstrip(".-")[: ID_LIMIT - _DIGEST_CHARS - 1]
     return f"{short}-{digest}" if short else digest
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vmferry.engine.errors import Unreadable
 from vmferry.engine.qemu.tools import explain, find_tool, run_tool
 
 
@@ -39,7 +40,7 @@ class CheckResult:
 
 def read_info(path: str, image_format: str) -> ImageInfo:
     """Read an image's header; works while a VM uses the image."""
-    info = json.loads(run_tool("qemu-img", ["info", "--output=json", "-U", "-f", image_format, path], path))
+    info = json.loads(run_tool("qemu-img", ["info", "--output=json", "-U", "-f", image_format, _whole(path)], path))
     special = info.get("format-specific", {}).get("data", {})
     bitmaps = (bitmap for bitmap in special.get("bitmaps", []) if "in-use" not in bitmap["flags"])
     return ImageInfo(info["virtual-size"], info.get("backing-filename"), tuple(bitmap["name"] for bitmap in bitmaps))
@@ -50,7 +51,7 @@ def create_image(path: str, image_format: str, size_bytes: int, options: Mapping
 
     That place is the same every time: what a kill leaves there is overwritten by the next try.
     """
-    final = Path(path)
+    final = Path(_whole(path))
     unfinished = final.with_name(f".{final.name}.unfinished")
     if image_format == "vmdk":  # may be several files that name each other: they get their names from the first
         unfinished.mkdir(exist_ok=True)
@@ -71,7 +72,7 @@ def _run_create(at: Path, about: str, image_format: str, size_bytes: int, option
 
 def check_image(path: str, image_format: str, *, repair: str | None = None) -> CheckResult:
     """Check an image's structure; `repair` is "leaks" or "all"."""
-    arguments = ["check", "--output=json", "-f", image_format, *(["-r", repair] if repair else []), path]
+    arguments = ["check", "--output=json", "-f", image_format, *(["-r", repair] if repair else []), _whole(path)]
     done = subprocess.run([find_tool("qemu-img"), *arguments], capture_output=True, check=False)
     if done.returncode not in (0, 2, 3):  # 2: errors, 3: leaks
         raise explain(done.stderr.decode(errors="replace"), f"{path}: qemu-img check failed")
@@ -82,16 +83,25 @@ def check_image(path: str, image_format: str, *, repair: str | None = None) -> C
 
 def resize_image(path: str, image_format: str, size_bytes: int) -> None:
     """Set the virtual size; what lies behind a smaller one is lost."""
-    run_tool("qemu-img", ["resize", "-q", "--shrink", "-f", image_format, path, str(size_bytes)], path)
+    run_tool("qemu-img", ["resize", "-q", "--shrink", "-f", image_format, _whole(path), str(size_bytes)], path)
 
 
 def measure_image(path: str, image_format: str, *, target_format: str = "qcow2") -> int:
     """Return the bytes a copy in `target_format` needs at most, given what is allocated now."""
-    arguments = ["measure", "--output=json", "-U", "-f", image_format, "-O", target_format, path]
+    arguments = ["measure", "--output=json", "-U", "-f", image_format, "-O", target_format, _whole(path)]
     return int(json.loads(run_tool("qemu-img", arguments, path))["required"])
 
 
 def file_node(path: str) -> dict[str, Any]:
     """Build the lowest layer of a block graph: a file or a block device."""
-    driver = "host_device" if Path(path).is_block_device() else "file"
-    return {"driver": driver, "filename": str(Path(path).absolute())}
+    return {"driver": "host_device" if Path(path).is_block_device() else "file", "filename": _whole(path)}
+
+
+def _whole(path: str) -> str:
+    """Make a path absolute: of a relative one with a colon, QEMU takes the first part for a protocol."""
+    whole = str(Path(path).absolute())
+    try:
+        whole.encode()
+    except UnicodeEncodeError as error:
+        raise Unreadable(f"{path!a}: QEMU takes only names in UTF-8", fix="rename the file") from error
+    return whole

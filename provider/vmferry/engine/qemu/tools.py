@@ -13,6 +13,7 @@ from vmferry.engine.errors import (
     EngineError,
     NoSpace,
     NotADiskImage,
+    RefusedImage,
     TargetInUse,
     TargetTooSmall,
     ToolMissing,
@@ -27,7 +28,12 @@ _MEANINGS: tuple[tuple[str, type[EngineError], str], ...] = (
     (r"Failed to get .*lock", TargetInUse, _STOP_VM),
     (r"No space left|quota exceeded", NoSpace, "free space, then run it again"),
     (r"File too large", TargetTooSmall, "use a file system that takes larger files"),
-    (r"Permission denied|Operation not permitted", Unreadable, "run as a user that may open it, or change its mode"),
+    (
+        r"Permission denied|Operation not permitted|Read-only file system",
+        Unreadable,
+        "run as a user that may open it, or change its mode",
+    ),
+    (r"encrypt.key-secret", RefusedImage, "decrypt it with qemu-img convert first"),
     (r"No such file or directory", Unreadable, "check the path"),
     (r"Bitmap '.*' (is )?not found|[Cc]ould not find .*[Bb]itmap|Bitmap .*inconsistent", BadInput, "see qemu-img info"),
     (
