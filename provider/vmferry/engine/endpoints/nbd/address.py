@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from vmferry.engine.endpoints.nbd.protocol import DEFAULT_PORT
 from vmferry.engine.errors import BadInput, TrustError, UnknownScheme
+
+if TYPE_CHECKING:
+    import ssl  # costs a tenth of the start of a command, and most servers are reached without TLS
 
 _SCHEMES = ("nbd", "nbds", "nbd+unix", "nbds+unix")
 _FIX = "write nbd://host:port/name, nbds://host:port/name or nbd+unix:///name?socket=PATH"
@@ -33,6 +35,8 @@ class TlsFiles:
 
     def build_context(self) -> ssl.SSLContext:
         """Load the files."""
+        import ssl
+
         try:
             context = ssl.create_default_context(cafile=self.ca)
             if self.certificate:
@@ -73,6 +77,8 @@ class NbdAddress:
 
     def secure(self, stream: socket.socket) -> ssl.SSLSocket:
         """Start TLS on a connected socket; the socket is used up, also when this fails."""
+        import ssl
+
         assert self.tls is not None  # noqa: S101 - callers ask only when there is TLS
         hostname = self.tls.hostname or self.host or "localhost"
         context = self.tls.build_context()

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import ssl
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -41,7 +40,7 @@ class Session:
             raise SessionBroken(f"cannot connect: {error.strerror or error}") from error
         try:
             self._stream, self.export = negotiate(stream, address, contexts)
-            self._secure = isinstance(self._stream, ssl.SSLSocket)
+            self._secure = address.tls is not None
             if self._secure:
                 self._stream.settimeout(timeout_s)
             else:
