@@ -42,10 +42,20 @@ _TABLE: tuple[tuple[type[errors.EngineError], Exit], ...] = (
 )
 
 
+_ERRNOS = {
+    errno.ENOSPC: Exit.NO_SPACE,
+    errno.EDQUOT: Exit.NO_SPACE,
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
+        Exit.BAD_INPUT,
+    ),
+}
+
+
 def exit_for(error: BaseException) -> Exit:
     """Find the exit code of an error: the first line of the table that fits."""
     if isinstance(error, KeyboardInterrupt):
         return Exit.CANCELLED
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Exit.NO_SPACE
+    if isinstance(error, OSError) and error.errno in _ERRNOS:
+        return _ERRNOS[error.errno]
     return next((code for kind, code in _TABLE if isinstance(error, kind)), Exit.FAILED)

@@ -10,7 +10,7 @@ import click
 
 from vmferry.cli.bar import read_status
 from vmferry.cli.output import Output, command, table
-from vmferry.engine.units import parse_bytes
+from vmferry.engine.units import parse_rate
 
 
 @click.group()
@@ -66,7 +66,7 @@ def rate_command(out: Output, directory: Path, rate: str) -> None:
         error = status.error()
         assert error is not None  # noqa: S101 - an absent job always has one
         raise error
-    wanted = None if rate == "none" else parse_bytes(rate, field="BYTES_A_SECOND")
+    wanted = None if rate == "none" else parse_rate(rate, field="BYTES_A_SECOND")
     set_rate(home, wanted)
     out.result({"id": status.id, "bytes_per_s": wanted}, f"{status.id}: {rate} a second from now on")
 

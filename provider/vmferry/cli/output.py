@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import json
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, ParamSpec
 
@@ -16,6 +19,11 @@ from vmferry.cli.exits import exit_for
 from vmferry.engine.errors import EngineError
 
 P = ParamSpec("P")
+_FIXES = {
+    errno.EACCES: "check the owner and the mode, or run as another user",
+    errno.EPERM: "check the owner and the mode, or run as another user",
+    errno.EROFS: "mount it writable, or name another place",
+}
 
 
 class Output:
@@ -40,10 +48,14 @@ class Output:
         """Print one clear error and leave with its exit code."""
         what, fix = _words(error)
         if self.as_json:
-            kind = type(error).__name__
-            click.echo(json.dumps({"error": {"kind": kind, "what": what, "fix": fix}}, indent=2, sort_keys=True))
+            echo_error(type(error).__name__, what, fix)
         click.echo(f"vmferry: {what}" + (f"\n  to mend it: {fix}" if fix else ""), err=True)
         sys.exit(exit_for(error))
+
+
+def echo_error(kind: str, what: str, fix: str) -> None:
+    """Print an error as the JSON that was asked for."""
+    click.echo(json.dumps({"error": {"kind": kind, "what": what, "fix": fix}}, indent=2, sort_keys=True))
 
 
 def command(
@@ -58,9 +70,13 @@ def command(
         @functools.wraps(function)
         def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
             out = Output(as_json)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             try:
                 function(out, *args, **kwargs)  # type: ignore[arg-type]
             except (EngineError, OSError, KeyboardInterrupt) as error:
+                out.fail(error)
+            except Exception as error:  # noqa: BLE001 - the border of the process: 1 would be a verdict, and JSON is due
+                traceback.print_exc()
                 out.fail(error)
 
         with_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(run)
@@ -83,5 +99,7 @@ def _words(error: BaseException) -> tuple[str, str]:
         return error.what, error.fix
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}", ""
-    return "stopped", "the same command goes on where it stopped"
+        return f"{where}{error.strerror or error}", _FIXES.get(error.errno or 0, "")
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped", "the same command goes on where it stopped"
+    return f"a fault of vmferry itself: {type(error).__name__}: {error}", "report it with the lines above"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from vmferry import __version__
@@ -20,8 +22,29 @@ Exit codes:
 """
 
 
+class Program(LazyGroup):
+    """All commands; with --json, words that do not fit together are an error in JSON too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remember what was asked for: when a command cannot be parsed, nobody else knows."""
+        ctx.meta[__name__] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if ctx.meta[__name__]:
+                from vmferry.cli.output import echo_error
+
+                path = error.ctx.command_path if error.ctx else "vmferry"
+                echo_error(type(error).__name__, error.format_message(), f"see {path} --help")
+            raise
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=Program,
     modules={name: f"vmferry.cli.{name}" for name in ("disk", "vault", "policy", "job", "completion")},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=_EXITS,

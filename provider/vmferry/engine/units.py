@@ -32,6 +32,14 @@ def parse_bytes(text: str, *, field: str = "size") -> int:
     return int(float(match.group(1)) * _UNITS[match.group(2).lower()])
 
 
+def parse_rate(text: str, *, field: str = "rate") -> int:
+    """Turn what people write into bytes a second; none at all would never end."""
+    rate = parse_bytes(text, field=field)
+    if not rate:
+        raise BadInput(f"{field}: {text!r} is no byte a second", fix="leave it out for no limit")
+    return rate
+
+
 def format_bytes(count: float) -> str:
     """Write a number of bytes as a person reads it: ``1.5 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):

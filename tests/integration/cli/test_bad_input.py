@@ -48,6 +48,12 @@ def _small(path: Path) -> None:
         ("a", _small, ["disk", "copy", "disk.raw", "nowhere/new.raw"], 2, ["no directory nowhere"]),
         ("a", _small, ["disk", "copy", ".", "new.raw"], 2, ["is a directory"]),
         ("a", _small, ["disk", "copy", "disk.raw", "new.raw", "--rate", "quick"], 2, ["--rate", "'quick'", "50MiB"]),
+        ("a", _small, ["disk", "copy", "disk.raw", "new.raw", "--rate", "0"], 2, ["--rate", "no limit"]),
+        ("a", _small, ["disk", "copy", "disk.raw", "new.raw", "--compress"], 2, ["raw image cannot be compressed"]),
+        ("a", _small, ["disk", "copy", "disk.raw", "new.raw.gz"], 2, [".gz file cannot be written"]),
+        ("a", _small, ["disk", "copy", "disk.raw", "raw:./disk.raw"], 2, ["the same disk"]),
+        ("a", _small, ["disk", "copy", "disk.raw", "nbd://127.0.0.1:1/new.raw"], 3, ["Connection refused"]),
+        ("a", _small, ["vault", "add", "vault", "vm", "a=disk.raw", "--rate", "0.5"], 2, ["--rate", "no limit"]),
         ("a", _small, ["disk", "copy", "disk.raw", "new.raw", "--format", "floppy"], 2, ["'floppy'", "qcow2"]),
         ("a", _small, ["disk", "copy", "disk.raw", "new.raw", "--dirty", "b"], 2, ["--parent"]),
         ("a", _small, ["disk", "proof", "missing"], 2, ["missing", "No such file"]),
@@ -72,12 +78,24 @@ def test_one_clear_error_and_nothing_changed(
     assert not answer.out
     assert snapshot(tmp_path) == before
     assert not (tmp_path / "new.raw").exists()
+    assert not list(tmp_path.glob("state/vmferry/jobs/*"))
 
 
 def test_with_json_the_error_is_json(tmp_path: Path, vmferry: Run) -> None:
     answer = vmferry("disk", "copy", "missing.raw", "new.raw", "--json", code=2)
     assert answer.json()["error"]["kind"] == "Unreadable"
     assert answer.json()["error"]["fix"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["disk", "copy", "one"], ["nonsense"], ["vault", "add", "v", "vm", "a=b", "--workers", "99"]],
+    ids=["too-few", "unknown", "out-of-range"],
+)
+def test_with_json_words_that_do_not_fit_are_an_error_in_json(vmferry: Run, arguments: list[str]) -> None:
+    answer = vmferry(*arguments, "--json", code=2)
+    assert answer.json()["error"]["what"] in answer.err
+    assert "--help" in answer.json()["error"]["fix"]
 
 
 def test_a_missing_tool_names_the_package(tmp_path: Path, vmferry: Run) -> None:
@@ -94,6 +112,40 @@ def test_a_target_that_another_qemu_writes_to_is_in_use(tmp_path: Path, disk: Pa
     assert "used.qcow2" in answer.err
 
 
+def test_a_raw_source_that_a_vm_writes_to_is_not_read(tmp_path: Path, disk: Path, vmferry: Run) -> None:
+    with serve(disk, socket_path=tmp_path / "s"):
+        answer = vmferry("disk", "copy", disk, "new.raw", code=2)
+        assert "disk.raw is open for writing" in answer.err
+        vmferry("vault", "add", "vault", "vm", f"root={disk}", code=2)
+    assert not (tmp_path / "new.raw").exists()
+    assert not (tmp_path / "vault" / "vm").exists()
+
+
+def test_an_encrypted_image_is_refused_also_when_it_is_trusted(tmp_path: Path, vmferry: Run) -> None:
+    secret = ["--object", "secret,id=s,data=abc", "-o", "encrypt.format=luks,encrypt.key-secret=s"]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *secret, tmp_path / "a.qcow2", "1M"], check=True)
+    for trust in ([], ["--trust-backing"]):
+        answer = vmferry("disk", "copy", "a.qcow2", "new.raw", *trust, code=1)
+        assert "decrypt it" in answer.err
+
+
+def test_a_device_that_takes_no_writes_is_refused_before_the_first(tmp_path: Path, disk: Path, vmferry: Run) -> None:
+    (tmp_path / "back").write_bytes(bytes(16 * MiB))
+    device = subprocess.run(
+        ["losetup", "--find", "--show", "--read-only", tmp_path / "back"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    try:
+        assert f"{device} is read-only" in vmferry("disk", "copy", disk, device, code=2).err
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def test_an_export_that_takes_no_writes_is_refused(tmp_path: Path, disk: Path, vmferry: Run) -> None:
+    (tmp_path / "back").write_bytes(bytes(16 * MiB))
+    with serve(tmp_path / "back", socket_path=tmp_path / "s", read_only=True) as server:
+        assert "exports it read-only" in vmferry("disk", "copy", disk, server.url, code=2).err
+
+
 @pytest.fixture
 def vault(tmp_path: Path, disk: Path, vmferry: Run) -> Path:
     vmferry("vault", "add", "vault", "web01", f"root={disk}")
@@ -107,12 +159,13 @@ def vault(tmp_path: Path, disk: Path, vmferry: Run) -> Path:
         (["prune", "vault", "web01", "--keep-daily", "99999999"], ["keep_daily is 99999999"]),
         (["prune", "vault", "web01", "--max-age-days", "0"], ["max_age_days is 0"]),
         (["prune", "vault", "web01"], ["no rule keeps anything"]),
+        (["prune", "vault", "web01", "--keep-daily", "1", "--quarantine-hours", "nan"], ["--quarantine-hours"]),
         (["prune", "vault", "web02", "--keep-daily", "1"], ["no VM 'web02'"]),
         (["show", "vault", "web01", "--backup", "1999"], ["'1999' is no backup"]),
         (["restore", "vault", "web01", "data=out.raw"], ["no disk 'data'", "root"]),
         (["restore", "vault", "web01", "root=-", "--json"], ["standard output"]),
     ],
-    ids=["negative", "absurd", "zero-age", "no-rule", "no-vm", "no-backup", "no-disk", "stdout-json"],
+    ids=["negative", "absurd", "zero-age", "no-rule", "no-hours", "no-vm", "no-backup", "no-disk", "stdout-json"],
 )
 def test_the_vault_refuses_and_stays_as_it_is(
     tmp_path: Path, vault: Path, vmferry: Run, arguments: list[str], words: list[str]
@@ -166,8 +219,10 @@ def test_an_object_that_changes_while_it_is_read(tmp_path: Path, vmferry: Run) -
         answer = vmferry("disk", "copy", f"{server.url}/disk.raw", "new.raw", code=3)
         changer.join()
         assert "was replaced while it was being read" in answer.err
-        again = vmferry("disk", "copy", f"{server.url}/disk.raw", "new.raw", code=2)
-    assert "vmferry job forget" in again.err
+        vmferry("disk", "copy", f"{server.url}/disk.raw", "new.raw")  # what was copied is of no use: it begins anew
+        found = server.find("/disk.raw")
+        assert found is not None
+        assert found.content == (tmp_path / "new.raw").read_bytes()
 
 
 def _change_once_read(server: HttpServer) -> None:

@@ -93,8 +93,8 @@ Pacer = Callable[[str], Any]
 def pacer(meters: DiskMeters, stop: StopSignal, *, rate: str | None, workers: int) -> Pacer:
     """Give each disk the same limits and its own progress; the rate is shared by all of them."""
     from vmferry.engine.throttle import Throttle
-    from vmferry.engine.units import parse_bytes
+    from vmferry.engine.units import parse_rate
     from vmferry.vault.adding import Pace
 
-    throttle = Throttle(parse_bytes(rate, field="--rate")) if rate else None
+    throttle = Throttle(parse_rate(rate, field="--rate")) if rate else None
     return lambda disk: Pace(workers=workers, throttle=throttle, progress=meters.of(disk), cancel=stop.event)

@@ -12,7 +12,10 @@ import click
 from vmferry.cli.bar import ProgressBar
 from vmferry.cli.output import Output, command, table
 from vmferry.cli.vault.group import DiskMeters, StopSignal, directory_argument, pacer, vault, vm_argument
+from vmferry.engine.errors import BadInput
 from vmferry.engine.units import format_bytes
+
+_LONGEST_HOURS = 24 * 3650
 
 _MORE = """A backup stays when any rule keeps it and it is not older than the greatest age. The newest sound one always
 stays, and so does everything a staying backup stands on: as its ancestor, or folded into it (new files are written and
@@ -46,6 +49,7 @@ def prune_command(out: Output, directory: Path, vm: str, **given: Any) -> None:
     rules = Rules(
         given["keep_daily"], given["keep_weekly"], given["keep_monthly"], given["max_age_days"], Folding(given["fold"])
     )
+    wait = _quarantine(given["quarantine_hours"])
     vault_ = open_vault(directory)
     if given["plan_only"]:
         planned = plan_prune(vault_, vm, rules)
@@ -53,10 +57,15 @@ def prune_command(out: Output, directory: Path, vm: str, **given: Any) -> None:
         return
     meters = DiskMeters({vm: None})
     pace = pacer(meters, StopSignal(), rate=None, workers=4)
-    wait = timedelta(hours=given["quarantine_hours"])
     with ProgressBar(meters.status, "prune"):
         done = prune(vault_, vm, rules, quarantine=wait, at_once=given["at_once"], pace=pace(vm))
     out.result(done.to_json(), [*_plan_lines(done.to_json()), *_done_lines(done, at_once=given["at_once"])])
+
+
+def _quarantine(hours: float) -> timedelta:
+    if not 0 <= hours <= _LONGEST_HOURS:  # also not-a-number
+        raise BadInput(f"--quarantine-hours is {hours:g}", fix=f"give a number from 0 to {_LONGEST_HOURS}")
+    return timedelta(hours=hours)
 
 
 def _plan_lines(plan: dict[str, Any]) -> list[str]:

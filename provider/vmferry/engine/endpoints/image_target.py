@@ -94,12 +94,12 @@ def _check_existing(spec: EndpointSpec, needed: int, *, made_by_us: bool, refuse
     """Return the size of the image that is there."""
     if refuses_backing and not (spec.options.get("create") or {}).get("backing_file"):
         inspect(spec.address, claimed_format=spec.format, second_opinion=False, allow_extents_beside=made_by_us)
-    if made_by_us and spec.format == "qcow2":
-        # A qemu-nbd that was killed leaves clusters that nothing points to; a vault should not carry them for ever.
-        check_image(spec.address, spec.format, repair="leaks")
     size = read_info(spec.address, spec.format).virtual_size_bytes
     if size < needed:
         raise too_small(spec.address, size, needed, "make it larger with qemu-img resize")
+    if made_by_us and spec.format == "qcow2":
+        # A qemu-nbd that was killed leaves clusters that nothing points to; a vault should not carry them for ever.
+        check_image(spec.address, spec.format, repair="leaks")
     if made_by_us and size - needed < _CLUSTER_BYTES:
         return needed  # as long as the compress filter wanted it, or as it should be
     return size

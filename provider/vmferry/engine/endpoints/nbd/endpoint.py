@@ -12,7 +12,7 @@ from vmferry.engine.endpoints.nbd.connection import NbdConnection
 from vmferry.engine.endpoints.nbd.link import Link, Reach
 from vmferry.engine.endpoints.nbd.protocol import CAN_MULTI_CONN, READ_ONLY
 from vmferry.engine.endpoints.nbd.session import ServerRefused
-from vmferry.engine.errors import SourceLost, TargetInUse, TargetLost
+from vmferry.engine.errors import SourceLost, TargetLost, Unreadable
 from vmferry.engine.extents import Extent
 
 _CONNECTIONS = 16
@@ -33,7 +33,7 @@ class NbdEndpoint:
         try:
             export = self._main.export
             if reach.writable and export.can(READ_ONLY):
-                raise TargetInUse(f"{self.name}: the server exports it read-only", fix="start the server writable")
+                raise Unreadable(f"{self.name}: the server exports it read-only", fix="start the server writable")
             self.size = export.size
             self.max_connections = _CONNECTIONS if export.can(CAN_MULTI_CONN) else 1
             self.identity = identity or f"{self.name} size={self.size}"
