@@ -88,12 +88,16 @@ class NbdEndpoint:
             self._links.remove(link)
 
     def flush(self, asking: Link) -> None:
-        """Flush over every link that wrote."""
+        """Flush what was written over any link; see `link` for why the oldest one is enough as long as it held."""
         with self._flush_lock:
             with self._lock:
-                links = list(self._links)
-            for link in links:
-                link.flush(always=link is asking)
+                marks = [(link, link.mark()) for link in self._links if link is not self._main]
+            self._main.flush(always=True)
+            for link, mark in marks:
+                if self._main.was_reopened:
+                    link.flush(always=link is asking)
+                else:
+                    link.settle(mark)
             self._reach.refuse_doubt()
 
     def close(self) -> None:

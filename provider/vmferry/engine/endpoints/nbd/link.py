@@ -8,9 +8,10 @@ started again, they may be gone, and a flush of the NEW server says nothing abou
     a link whose socket broke while it had acknowledged, unflushed writes makes every later flush of the endpoint
     raise `TargetLost`; the copy is then resumed from its journal, which knows only flushed writes.
 
-One link alone cannot vouch for another one's writes for the same reason (it may have been opened after the server
-was started again), so a flush goes over every link that wrote; each either reaches the server that took the
-writes or finds its socket broken.
+One link can vouch for all others only if it is the oldest and its socket never broke: then its server has been there
+all the time, and every other link led to it. Only that one is flushed, and the others write on meanwhile. Once it has
+been opened again, a flush goes over every link that wrote; each either reaches the server that took the writes or
+finds its socket broken.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ class Link:
         self._reach = reach
         self._lock = threading.RLock()
         self._session: Session | None = None
-        self._unflushed = False
+        self._acknowledged = 0
+        self._flushed = 0
+        self.was_reopened = False
 
     @property
     def export(self) -> Export:
@@ -109,14 +112,26 @@ class Link:
         """Make a request that changes the export."""
         with self._lock:
             self.call(request)
-            self._unflushed = True
+            self._acknowledged += 1
 
     def flush(self, *, always: bool) -> None:
         """Flush over this link when it wrote since its last flush, or `always`."""
         with self._lock:
             if (always or self._unflushed) and self.export.can(SEND_FLUSH):
                 self.call(Session.flush)
-            self._unflushed = False
+            self._flushed = self._acknowledged
+
+    def mark(self) -> int:
+        """Say how many writes have been acknowledged so far."""
+        return self._acknowledged
+
+    def settle(self, mark: int) -> None:
+        """Learn that the writes up to a mark were flushed over another link."""
+        self._flushed = max(self._flushed, mark)
+
+    @property
+    def _unflushed(self) -> bool:
+        return self._acknowledged > self._flushed
 
     def learn(self, context: str) -> None:
         """Make sure that the server reports this context over this link."""
@@ -138,6 +153,7 @@ class Link:
             if self._session is not None:
                 self._session.close()
                 self._session = None
+                self.was_reopened = True
             if self._unflushed:
                 self._reach.writes_in_doubt.set()
 
@@ -160,6 +176,7 @@ class Link:
                 break
             try:
                 self._session = self._dial()
+                self.was_reopened = True
             except (SessionBroken, BadInput) as error:  # BadInput: a server that does not have its exports yet
                 broken = error if isinstance(error, SessionBroken) else SessionBroken(str(error))
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
