@@ -7,8 +7,10 @@ that is gone, a bitmap that is broken.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from vmferry.platforms.errors import BitmapBroken, Conflict, NotSupported, PointFailed, Refused, VmBusy
 from vmferry.platforms.inventory import Vm
@@ -21,6 +23,8 @@ from vmferry.platforms.ovirt.waits import VM_FREE
 from vmferry.platforms.points import Access, Checkpoint, Point, PointDisk, PointKind, PointOrder
 from vmferry.platforms.runs import RunId, is_tag_of, parse_tag
 from vmferry.platforms.waiting import Outcome
+
+_log = logging.getLogger(__name__)
 
 
 def check_free(session: Session, vm: Vm, owner: RunId) -> None:
@@ -74,7 +78,7 @@ def readable(session: Session, point: Point, disk_id: str) -> Access:
     """Open the way to a disk's bytes."""
     disk = _require(point, disk_id)
     wish = _wish(point, disk)
-    transfer = transfers.open_transfer(session, wish)
+    transfer = _open_way(session, wish)
     # A new try has a new transfer of the same bytes: this is what tells the journal that they are.
     return transfers.make_access(
         session, transfer, label=wish.name, identity=f"{session.site} {point.kind.value} {point.id} disk {disk_id}"
@@ -171,12 +175,21 @@ def _prove_bitmaps(session: Session, vm: Vm, owner: RunId, order: PointOrder, po
     try:
         for disk in point.disks:
             if disk.changes:
-                transfers.open_transfer(session, _wish(point, disk))
+                _open_way(session, _wish(point, disk))
     except BitmapBroken as error:
         close_point(session, vm.id, owner)
         notes.append(f"{error.what}: all disks are read whole and healed by their proofs")
         return _open_frozen(session, vm, owner, replace(order, since=None), notes)
     return point
+
+
+def _open_way(session: Session, wish: transfers.Wish) -> Any:
+    """Open a transfer; believe that a bitmap is broken only when it fails twice: a daemon may just be starting."""
+    try:
+        return transfers.open_transfer(session, wish)
+    except BitmapBroken as error:
+        _log.warning("%s; trying once more", error.what)
+        return transfers.open_transfer(session, wish)
 
 
 def _freeze_note(vm: Vm, order: PointOrder) -> tuple[str, ...]:

@@ -18,10 +18,10 @@ from vmferry.platforms.ovirt.waits import (
     PAUSED_TRANSFERS,
     TRANSFER_ENDED,
     TRANSFER_OPEN,
-    TRANSFER_PAUSED,
     TRANSFER_SUCCEEDED,
 )
 from vmferry.platforms.points import Access
+from vmferry.platforms.waiting import WaitTable
 
 OPEN_TIMEOUT_S = 300.0
 
@@ -46,9 +46,8 @@ class Wish:
 def open_transfer(session: Session, wish: Wish) -> Any:
     """Open a transfer, or find the one a dead try left open, and wait until it serves."""
     found = _find_open(session, wish) if wish.upload else None
-    if found is not None:
-        _restart(session, found, wish)
-    transfer = found or _open(session, wish)
+    renewed = _renew(session, found, wish) if found is not None else None
+    transfer = renewed or _open(session, wish)
     try:
         session.wait(
             TRANSFER_OPEN,
@@ -133,6 +132,7 @@ def cancel_transfer(session: Session, transfer_id: str, name: str) -> None:
 
 def _open(session: Session, wish: Wish) -> Any:
     what = f"{wish.name}: opening a transfer"
+    _await_ending(session, wish)
     try:
         return session.make(what, lambda: _find_open(session, wish), lambda api: _order(session, api, wish))
     except (Conflict, Refused) as error:
@@ -193,23 +193,34 @@ def _order(session: Session, api: Any, wish: Wish) -> Any:
     return api.image_transfers_service().add(wanted, query=correlation(wish.owner, "transfer"))
 
 
-def _restart(session: Session, transfer: Any, wish: Wish) -> None:
-    """Pause and resume an upload that an earlier try left, which gives it a new ticket.
+def _renew(session: Session, transfer: Any, wish: Wish) -> Any | None:
+    """Take over an upload that an earlier try left: resume a paused one, else end it so that a new one can begin.
 
-    A daemon that was started again has forgotten the old one, and the engine goes on calling the transfer fine.
+    The engine may call a transfer fine whose ticket a restarted daemon has forgotten, so one that merely looks open is
+    not trusted. Ending it well keeps the disk and its bytes; cancelling it would remove the disk.
     """
-    # Refused: it is paused already, it went on or it ended by itself. The wait that follows sees which.
-    if word(transfer.phase) not in PAUSED_TRANSFERS:
-        with contextlib.suppress(Conflict, Refused, NotThere):
-            session.ask(f"{wish.name}: pausing its transfer", lambda api: _service(api, transfer.id).pause())
-            session.wait(
-                TRANSFER_PAUSED,
-                lambda api: word(_service(api, transfer.id).get().phase),
-                name=wish.name,
-                timeout_s=OPEN_TIMEOUT_S,
-            )
-    with contextlib.suppress(Conflict, Refused, NotThere):
-        session.ask(f"{wish.name}: resuming its transfer", lambda api: _service(api, transfer.id).resume())
+    if word(transfer.phase) in PAUSED_TRANSFERS:
+        with contextlib.suppress(BadState, Conflict, Refused, NotThere):
+            session.ask(f"{wish.name}: resuming its transfer", lambda api: _service(api, transfer.id).resume())
+            # It pauses again at once when the daemon has lost its ticket.
+            _await(session, TRANSFER_OPEN, transfer.id, wish.name)
+            return transfer
+    _finalize(session, transfer.id, wish.name)
+    _await(session, TRANSFER_ENDED, transfer.id, wish.name)
+    return None
+
+
+def _await(session: Session, table: WaitTable, transfer_id: str, name: str) -> str:
+    return session.wait(
+        table, lambda api: word(_service(api, transfer_id).get().phase), name=name, timeout_s=OPEN_TIMEOUT_S
+    )
+
+
+def _await_ending(session: Session, wish: Wish) -> None:
+    """Wait for transfers of the disk that are about to end: until then the engine opens no other."""
+    for transfer in list_transfers(session):
+        if disk_of(transfer) == wish.disk_id and not is_running(transfer):
+            _await(session, TRANSFER_ENDED, transfer.id, wish.name)
 
 
 def _give_up(session: Session, transfer_id: str, wish: Wish) -> None:

@@ -27,14 +27,6 @@ TRANSFER_OPEN = table(
     error=TransferFailed,
 )
 
-TRANSFER_PAUSED = table(
-    "transfer",
-    ok="paused_user paused_system finished_success finished_failure finished_cleanup cancelled cancelled_system"
-    " cancelled_user gone",
-    wait="transferring initializing resuming unknown finalizing_success finalizing_failure finalizing_cleanup",
-)
-"""Or at an end: what follows looks at the phase."""
-
 TRANSFER_SUCCEEDED = table(
     "transfer",
     ok="finished_success gone",
@@ -92,7 +84,6 @@ TABLES: dict[str, WaitTable] = {
     "backup_ready": BACKUP_READY,
     "backup_ended": BACKUP_ENDED,
     "transfer_open": TRANSFER_OPEN,
-    "transfer_paused": TRANSFER_PAUSED,
     "transfer_succeeded": TRANSFER_SUCCEEDED,
     "transfer_ended": TRANSFER_ENDED,
     "disk_usable": DISK_USABLE,

@@ -12,7 +12,6 @@ WORDS: dict[str, type[enum.Enum]] = {
     "backup_ready": types.BackupPhase,
     "backup_ended": types.BackupPhase,
     "transfer_open": types.ImageTransferPhase,
-    "transfer_paused": types.ImageTransferPhase,
     "transfer_succeeded": types.ImageTransferPhase,
     "transfer_ended": types.ImageTransferPhase,
     "disk_usable": types.DiskStatus,
