@@ -14,7 +14,7 @@ from vmferry.engine.proof.digests import ProofGroup
 from vmferry.engine.units import MiB
 
 UNCOMMITTED_BYTES = 64 * MiB
-_FLUSH_AT_BYTES = 24 * MiB
+_FLUSH_AT_BYTES = 32 * MiB
 """Flushing early leaves room for the workers to go on while the flush runs."""
 
 
