@@ -14,7 +14,7 @@ from vmferry.vault.backup import Backup, DiskInfo, Mode
 from vmferry.vault.catalogue import Shelf, read_shelf, require_known
 from vmferry.vault.errors import VaultBusy
 from vmferry.vault.layout import WORK, Vault, backup_dirs, image_name
-from vmferry.vault.links import check_links
+from vmferry.vault.links import LONGEST_CHAIN_PATH_BYTES, chain_path_bytes, check_links
 from vmferry.vault.lock import Hold, writing
 from vmferry.vault.names import build_id, id_moment, next_moment
 from vmferry.vault.openpoint import PLAN, Keeping, OpenPoint, PlannedDisk, read_open_point, unfinished_dirs
@@ -142,7 +142,7 @@ def _with_parent(disk: PlannedDisk, shelf: Shelf) -> PlannedDisk:
         if found.id and disk.info.id and found.id != disk.info.id:
             return replace(disk, reason=f"it is another disk than {found.id} in {entry.id}")
         wrong = next(_chain_faults(shelf, entry.backup, disk.info.name), None)
-        return replace(disk, reason=f"the chain is damaged: {wrong}") if wrong else replace(disk, parent=entry.id)
+        return replace(disk, reason=wrong) if wrong else replace(disk, parent=entry.id)
     return replace(disk, reason="no backup has this disk yet")
 
 
@@ -150,9 +150,11 @@ def _chain_faults(shelf: Shelf, backup: Backup, disk: str) -> Iterator[str]:
     try:
         links = shelf.disk_chain(backup, disk)
     except EngineError as error:
-        yield error.what
+        yield f"the chain is damaged: {error.what}"
         return
-    yield from (fault.message for fault in check_links(links))
+    if chain_path_bytes(links) > LONGEST_CHAIN_PATH_BYTES:
+        yield f"its chain of {len(links)} backups is as long as qemu-img can follow"
+    yield from (f"the chain is damaged: {fault.message}" for fault in check_links(links))
 
 
 def _reopened(asked: OpenPoint, published: Backup, vm_dir: Path) -> OpenPoint:

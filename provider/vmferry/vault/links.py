@@ -17,6 +17,12 @@ from vmferry.vault.errors import ChainBroken
 _QCOW2 = struct.Struct(">4sIQIIQ")  # magic, version, backing offset, backing length, cluster bits, size
 
 
+LONGEST_CHAIN_PATH_BYTES = 2560
+"""What a chain's names may add up to before it ends. QEMU follows relative backing names by stringing them together to
+one path (qemu 7.2: ENAMETOOLONG at the 110th backup of a VM with a short name), and Linux takes 4095 bytes: what is
+left is for the path of the vault, also where it may be moved to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Something that is not as point.json says."""
@@ -25,6 +31,12 @@ class Fault:
     disk: str | None
     file: str
     message: str
+
+
+def chain_path_bytes(links: Sequence[Link]) -> int:
+    """Say how long the path becomes by which QEMU reaches the oldest of these from a backup that stands on them."""
+    steps = sum(len(f"/../{link.entry.id}") for link in links)
+    return steps + len(f"/{links[0].disk.image.name}") if links else 0
 
 
 def check_links(links: Sequence[Link]) -> Iterator[Fault]:

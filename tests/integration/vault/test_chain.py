@@ -41,6 +41,21 @@ def test_a_chain_of_twelve_gives_every_point_back(machine: Machine) -> None:
     assert show_backup(machine.vault, machine.vm).chain_length == 12
 
 
+def test_a_chain_ends_before_qemu_img_cannot_follow_it(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 200) / ("e" * 200)
+    deep.mkdir(parents=True)
+    machine = Machine(deep, MiB, vm="a virtual machine with a long name: " + "ü" * 40)
+    machine.grow_chain(16)
+    assert Mode.FULL in [one.disks[0].mode for one in machine.backups[8:]]
+    assert "as long as qemu-img can follow" in " ".join(one.disks[0].reason for one in machine.backups)
+    assert verify(machine.vault).sound
+    for backup in machine.backups:
+        out = tmp_path / "out.raw"
+        image = machine.vault.vm_dir(machine.vm) / backup.id / "root.qcow2"
+        subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, out], check=True)
+        assert out.read_bytes() == machine.contents[backup.id]
+
+
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(
