@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,15 @@ def installation(directory: Path, **settings: str) -> Iterator[Installation]:
             for dag_id in ("generate_complete_dynamic_dags", "restore_vm", "dr_drill"):
                 api.switch_on(dag_id)
             yield made
+
+
+def wait_until(is_so: Callable[[], bool], what: str, *, timeout_s: float = 300.0) -> None:
+    """Look until it is so."""
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_s:g} s for {what}")
+        time.sleep(0.5)
 
 
 def connect(api: AirflowApi, site: str, lab: OvirtLab) -> None:

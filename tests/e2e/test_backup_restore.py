@@ -126,7 +126,7 @@ def test_a_wrong_policy_changes_nothing_and_says_what_is_wrong(installed: Instal
     assert vm.name == VM
     before = {path.name: path.read_bytes() for path in (installed.directory / "rendered").glob("*.py")}
     good = installed.policy_file.read_text()
-    installed.write_policy(vms_config={VM: {"shedule": {}}, "other": {"rpo": "soon"}})
+    installed.write_policy(vms_config={VM: {"schedules": {}}, "other": {"rpo": "soon"}})
 
     run_id = installed.api.trigger("generate_complete_dynamic_dags")
     state = installed.api.wait_for_run("generate_complete_dynamic_dags", run_id)
@@ -137,3 +137,13 @@ def test_a_wrong_policy_changes_nothing_and_says_what_is_wrong(installed: Instal
     assert "did you mean 'schedule'?" in said
     assert "$.vms_config.other.rpo" in said
     assert {path.name: path.read_bytes() for path in (installed.directory / "rendered").glob("*.py")} == before
+
+
+def test_the_forms_of_our_connections_are_in_the_ui(installed: Installation) -> None:
+    found = {one["connection_type"]: one for one in installed.api.call("GET", "/ui/connections/hook_meta")}
+
+    form = found["vmferry_ovirt"]
+    assert form["hook_name"] == "oVirt / OLVM"
+    assert form["standard_fields"]["host"]["title"] == "Engine URL"
+    assert {"ca_file", "ca_fingerprint", "workers"} <= set(form["extra_fields"])
+    assert {"vmferry_vsphere", "vmferry_openstack", "vmferry_oci", "vmferry_workstation", "vmferry_ssh"} <= set(found)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
+from urllib.parse import quote
 
 import pytest
 from lab.ovirt.lab import LabVm
-from tests.e2e.installation import Installation, add_vm
+from tests.e2e.installation import Installation, add_vm, wait_until
 
 from vmferry.engine.units import MiB
 
@@ -28,14 +28,14 @@ def vm(installed: Installation) -> LabVm:
 
 def wait_for_copy(installed: Installation, run_id: str) -> None:
     """Wait until some of the disk is copied."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        if installed.api.task_states(DAG, run_id).get("backup_vm_disks[0]") == "running":
-            told = installed.api.state_store(DAG, run_id, "backup_vm_disks", 0).get("progress")
-            if told and told["bytes_done"] - told["zero_bytes"] > 2 * MiB:
-                return
-        time.sleep(0.5)
-    raise TimeoutError(f"the copy did not begin: {installed.api.explain(DAG, run_id)}")
+
+    def is_under_way() -> bool:
+        if installed.api.task_states(DAG, run_id).get("backup_vm_disks[0]") != "running":
+            return False
+        told = installed.api.state_store(DAG, run_id, "backup_vm_disks", 0).get("progress")
+        return bool(told) and told["bytes_done"] - told["zero_bytes"] > 2 * MiB
+
+    wait_until(is_under_way, "the copy to begin")
 
 
 def test_scheduler_and_worker_die_in_the_middle_of_a_copy(installed: Installation, vm: LabVm) -> None:
@@ -63,12 +63,7 @@ def test_two_runs_of_one_vm_never_overlap(installed: Installation, vm: LabVm) ->
     states = [installed.api.wait_for_run(DAG, run_id, timeout_s=900) for run_id in (first, second)]
 
     assert states == ["success", "success"]
-    times = [installed.api.call("GET", f"/api/v2/dags/{DAG}/dagRuns/{one}") for one in map(_quote, (first, second))]
+    paths = [f"/api/v2/dags/{DAG}/dagRuns/{quote(run_id, safe='')}" for run_id in (first, second)]
+    times = [installed.api.call("GET", path) for path in paths]
     earlier, later = sorted(times, key=lambda one: str(one["start_date"]))
     assert later["start_date"] >= earlier["end_date"]
-
-
-def _quote(run_id: str) -> str:
-    from urllib.parse import quote
-
-    return quote(run_id, safe="")

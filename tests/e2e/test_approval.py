@@ -1,0 +1,60 @@
+"""Retention asks a person before a VM's last verified backup goes, and does what the person says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from tests.e2e.installation import Installation, wait_until
+
+from vmferry.engine.endpoint import EndpointSpec
+from vmferry.vault import Order, add_point, list_backups, open_vault, verify
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+VM = "old01"
+DAG = "prune_vault"
+
+
+def add_backups(installed: Installation) -> list[str]:
+    """Make two backups: the old one is verified, the new one has a flipped bit."""
+    disk = installed.directory / "old01.raw"
+    for days in (40, 1):
+        disk.write_bytes(bytes([days]) * 400_000)
+        moment = datetime.now(UTC) - timedelta(days=days)
+        add_point(open_vault(installed.vault), Order(VM, {"root": EndpointSpec("file", str(disk), "raw")}, now=moment))
+    made = [one.id for one in list_backups(open_vault(installed.vault), VM)]
+    verify(open_vault(installed.vault), VM, backup=made[0])
+    image = installed.vault / VM / made[1] / "root.qcow2"
+    raw = bytearray(image.read_bytes())
+    raw[len(raw) // 2] ^= 0x04
+    image.write_bytes(raw)
+    return made
+
+
+def wait_for_question(installed: Installation, run_id: str) -> dict[str, Any]:
+    """Wait until a person is asked."""
+    states = installed.api.task_states
+    wait_until(lambda: states(DAG, run_id).get("approve_prune") == "awaiting_input", "the question")
+    path = f"/api/v2/dags/{DAG}/dagRuns/{quote(run_id, safe='')}/taskInstances/approve_prune/-1/hitlDetails"
+    return {**installed.api.call("GET", path), "path": path}
+
+
+def test_the_last_verified_backup_goes_only_by_a_persons_word(installed: Installation) -> None:
+    old, new = add_backups(installed)
+    retention = {"keep_daily": 1, "keep_weekly": 0, "keep_monthly": 0, "max_backup_age_days": 90}
+    installed.write_policy(vms_config={VM: {"retention": retention}})
+    installed.api.switch_on(DAG)
+    run_id = installed.api.trigger(DAG)
+
+    question = wait_for_question(installed, run_id)
+
+    assert VM in question["body"]
+    assert [one.id for one in list_backups(open_vault(installed.vault), VM)] == [old, new]
+
+    installed.api.call("PATCH", question["path"], {"chosen_options": ["Approve"], "params_input": {}})
+
+    assert installed.api.wait_for_run(DAG, run_id) == "success"
+    assert [one.id for one in list_backups(open_vault(installed.vault), VM)] == [new]
