@@ -33,7 +33,7 @@ def wait_for_copy(installed: Installation, run_id: str) -> None:
         if installed.api.task_states(DAG, run_id).get("backup_vm_disks[0]") != "running":
             return False
         told = installed.api.state_store(DAG, run_id, "backup_vm_disks", 0).get("progress")
-        return bool(told) and told["bytes_done"] - told["zero_bytes"] > 2 * MiB
+        return told is not None and told["bytes_done"] - told["zero_bytes"] > 2 * MiB
 
     wait_until(is_under_way, "the copy to begin")
 
