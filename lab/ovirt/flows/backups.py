@@ -34,7 +34,7 @@ def start_backup(engine: Engine, vm: Vm, wish: Backup) -> Backup:
         disk.status = "locked"
     wish.job = engine.begin_job(f"Starting backup of VM {vm.name}")
     engine.inventory.backups[wish.id] = wish
-    engine.enter("backup", wish, "initializing", engine.delay("backup.initializing"))
+    _enter(engine, wish, "initializing", engine.delay("backup.initializing"))
     return wish
 
 
@@ -47,13 +47,13 @@ def finalize_backup(engine: Engine, backup: Backup) -> None:
             409, f"[Cannot stop VM backup. The VM backup is not in READY phase, backup phase is {backup.phase}]"
         )
     backup.job = engine.begin_job(f"Finalizing backup {backup.id}")
-    engine.enter("backup", backup, "finalizing", engine.delay("backup.finalizing"))
+    _enter(engine, backup, "finalizing", engine.delay("backup.finalizing"))
 
 
 def step_backup(engine: Engine, backup: Backup) -> None:
     """Take a backup to its next phase."""
     if backup.phase == "initializing":
-        engine.enter("backup", backup, "starting", engine.delay("backup.starting"))
+        _enter(engine, backup, "starting", engine.delay("backup.starting"))
     elif backup.phase == "starting":
         _freeze(engine, backup)
     elif backup.phase == "finalizing":
@@ -163,13 +163,18 @@ def _freeze(engine: Engine, backup: Backup) -> None:
                 backup.broken.append(disk.id)
         _note_checkpoint(engine, vm, backup, tracked)
         _note_snapshot(engine, vm, backup)
-        engine.enter("backup", backup, "ready", -1, vm=vm.id)
+        _enter(engine, backup, "ready", -1)
         if backup.phase == "ready":
             engine.tell(STARTED, f"Backup {backup.id} for VM {vm.name} started.", backup.id, vm=vm.id)
             engine.end_job(backup.job)
-            return
-    if backup.phase == "failed":
-        fail_backup(engine, backup, "simulated fault")
+
+
+def _enter(engine: Engine, backup: Backup, phase: str, delay_s: float) -> None:
+    """Put it into a phase. Whoever sees that it has failed finds its disks unlocked."""
+    with engine.lock:
+        rule = engine.enter("backup", backup, phase, delay_s, vm=backup.vm)
+        if backup.phase == "failed":
+            fail_backup(engine, backup, rule.detail if rule else "")
 
 
 def _undo(engine: Engine, vm: Vm, backup: Backup) -> None:
@@ -209,15 +214,12 @@ def _release(engine: Engine, backup: Backup) -> None:
     if vm is not None:
         engine.machine(vm).release(backup.id, _disks(engine, backup))
     with engine.lock:
-        engine.enter("backup", backup, "succeeded", -1, vm=backup.vm)
+        _enter(engine, backup, "succeeded", -1)
         if backup.phase == "succeeded":
             _settle(engine, backup)
 
 
 def _settle(engine: Engine, backup: Backup) -> None:
-    if backup.phase == "failed":
-        fail_backup(engine, backup, "simulated fault")
-        return
     vm = engine.inventory.vms.get(backup.vm)
     with engine.lock:
         backup.due = 0.0
