@@ -11,9 +11,11 @@ from tests.integration.ovirt.stage import Stage, connect
 
 from vmferry import operations
 from vmferry.engine.errors import EngineError, Retry, TrustError
+from vmferry.operations.planning import plan_restore
 from vmferry.platforms.errors import LoginRefused, NotPermitted, SiteAway, WaitedTooLong
-from vmferry.platforms.orders import DiskSpec
+from vmferry.platforms.orders import DiskRef, DiskSpec
 from vmferry.platforms.ovirt import OvirtSettings, OvirtSite
+from vmferry.platforms.plain import from_plain
 from vmferry.vault import list_backups, verify
 
 POST, GET = {"method": "POST"}, {"method": "GET"}
@@ -163,3 +165,33 @@ def test_a_session_that_ran_out_is_begun_anew(stage: Stage) -> None:
     stage.source.close()
     stage.source.close()
     assert stage.source.check().name == "prod"
+
+
+def test_a_daemon_that_forgot_its_tickets_costs_a_new_way_not_the_point(stage: Stage) -> None:
+    vm, run = stage.add_vm(2), stage.run()
+    stage.back_up(vm)
+    stage.write(vm.disks[1], seed=6)
+    opened = operations.open_point(stage.source, stage.vault, stage.policy(vm, consistency="crash"), run)
+    stage.prod.kill_imageio()
+    stage.prod.start_imageio()
+    reports = [operations.back_up_disk(stage.source, opened, disk.name) for disk in opened.disks]
+    operations.close_point(stage.source, vm.id, run)
+    operations.publish(opened)
+    assert [one["method"] for one in reports] == ["dirty", "dirty"]
+    assert verify(stage.vault, vm.name).sound
+    assert not stage.leftovers(stage.prod, vm)
+
+
+def test_an_upload_goes_on_in_a_new_transfer_when_the_daemon_forgot_the_old_one(stage: Stage) -> None:
+    vm, run = stage.add_vm(), stage.run("restore")
+    stage.back_up(vm)
+    plan = plan_restore(stage.target, stage.vault, vm.name, stage.rule(), run)
+    (disk,) = operations.create_disks(stage.target, plan)
+    stage.target.writable(from_plain(DiskRef, disk))
+    stage.dr.kill_imageio()
+    stage.dr.start_imageio()
+    operations.upload_disk(stage.target, plan, disk, job_dir=stage.tmp / "job")
+    assert operations.verify_disk(stage.target, plan, disk)["verified"]
+    made = operations.create_vm(stage.target, plan, [operations.verify_disk(stage.target, plan, disk)])
+    operations.finish_restore(stage.target, plan, made)
+    assert [one for one in stage.target.leases() if one.owner == run.text] == []
