@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from vmferry.hooks.sites import SiteRef, console_url, open_site
 from vmferry.links.engine import EngineLink
+from vmferry.operators.bound import BoundOperator
 from vmferry.operators.owner import is_dead_for, owner_of
 from vmferry.operators.progress import telling
 from vmferry.policy.vm import VmPolicy
@@ -24,7 +24,7 @@ OPENED = "opened"
 """XCom key of the open backup."""
 
 
-class VmOperator(BaseOperator):
+class VmOperator(BoundOperator):
     """Base of the steps.
 
     :param site: Name, type and connection of the VM's site.

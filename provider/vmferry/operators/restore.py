@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from vmferry.hooks.sites import SiteRef, console_url, open_site
 from vmferry.links.engine import EngineLink
+from vmferry.operators.bound import BoundOperator
 from vmferry.operators.owner import owner_of
 from vmferry.operators.progress import KEY, telling
 from vmferry.policy.vm import RestoreRule
 
 
-class RestoreOperator(BaseOperator):
+class RestoreOperator(BoundOperator):
     """Base of what restores one VM.
 
     :param site: Name, type and connection of the target.
@@ -121,7 +121,7 @@ class RestoreVmOperator(RestoreOperator):
         self._cancel.set()
 
 
-class StepOperator(BaseOperator):
+class StepOperator(BoundOperator):
     """Base of the steps of a restore.
 
     :param site: Name, type and connection of the target.

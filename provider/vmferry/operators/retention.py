@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from vmferry.operators.bound import BoundOperator
 from vmferry.operators.policy import read_policy
 from vmferry.operators.vault import make_rules
 
@@ -53,7 +54,7 @@ def last_verified(shelf: Shelf) -> datetime:
     return min(moment(entry) for entry in shelf.entries if entry.backup is not None)
 
 
-class PlanPruneAllOperator(BaseOperator):
+class PlanPruneAllOperator(BoundOperator):
     """Plans what retention lets go of all VMs, and which of it a person has to allow.
 
     Asking is for what would leave a VM without a verified backup. Where that is so, the newest backup that stays is

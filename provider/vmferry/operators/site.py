@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from vmferry.engine.errors import EngineError, TrustError
 from vmferry.hooks.settings import certificates
 from vmferry.hooks.sites import SiteRef, open_site, read_settings
+from vmferry.operators.bound import BoundOperator
 from vmferry.operators.owner import any_dead_for, owner_of
 from vmferry.operators.policy import read_policy
 from vmferry.operators.restore import StepOperator
@@ -113,7 +114,7 @@ class SkipUnlessOperator(BaseOperator):
         return len(self.things)
 
 
-class SweepOperator(BaseOperator):
+class SweepOperator(BoundOperator):
     """Gives back what dead runs left at the policy's sites, and drops their unfinished backups.
 
     Proven bytes stay whatever happens, and so does all that is not ours or whose run may go on.

@@ -7,9 +7,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow.sdk import BaseOperator
-
 from vmferry.engine.errors import ProofError
+from vmferry.operators.bound import BoundOperator
 from vmferry.operators.progress import telling
 
 
@@ -17,7 +16,7 @@ class DamageFound(ProofError):
     """Backups in the vault are damaged, or stand on one that is."""
 
 
-class VerifyBackupsOperator(BaseOperator):
+class VerifyBackupsOperator(BoundOperator):
     """Verifies backups of one VM, or one backup and what it stands on. Fails when anything is wrong; repeats nothing.
 
     :param vault: Directory of the backups.
@@ -65,7 +64,7 @@ class VerifyBackupsOperator(BaseOperator):
         self._cancel.set()
 
 
-class PlanPruneOperator(BaseOperator):
+class PlanPruneOperator(BoundOperator):
     """Says which backups of a VM retention lets go; changes nothing.
 
     :param vault: Directory of the backups.
