@@ -18,9 +18,12 @@ from vmferry.engine.pump.result import CopyResult
 def measure_location(text: str, choice: Mapping[str, Any], *, workers: int, output: Path | None) -> CopyResult:
     """Compute the root of what the user named."""
     from vmferry.engine.endpoints import open_source
+    from vmferry.engine.jobs.beforehand import check_proof_place
     from vmferry.engine.progress import Progress
     from vmferry.engine.pump import measure
 
+    if output is not None:
+        check_proof_place(output)
     spec, secrets = SourceChoice(text, **choice).resolve()
     cancel = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: cancel.set())

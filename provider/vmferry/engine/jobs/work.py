@@ -12,7 +12,8 @@ from typing import Any
 
 from vmferry.engine.endpoint import Endpoint, EndpointSpec
 from vmferry.engine.endpoints import open_source, open_target
-from vmferry.engine.errors import BadInput, RefusedImage
+from vmferry.engine.errors import RefusedImage
+from vmferry.engine.jobs.beforehand import check_proof_place, refuse_same, require_parent, require_there
 from vmferry.engine.jobs.directory import JobDirectory
 from vmferry.engine.jobs.params import read_endpoint
 from vmferry.engine.jobs.result import to_plain
@@ -76,8 +77,10 @@ def _copy(work: Work) -> object:
         zero_tail=params.get("zero_tail", True),
     )
     wanted = read_endpoint(work.spec, "target")
-    _refuse_same(read_endpoint(work.spec, "source"), wanted)
+    _check_copy(work, wanted, options.parent)
     with work.source() as source, contextlib.closing(open_target(wanted, source.size, work.secrets)) as target:
+        if options.parent and not work.directory.journal.exists():
+            require_parent(target, options.parent)
         header = journal_header(source, target, options)
         with contextlib.closing(Journal.open(work.directory.journal, header)) as journal:
             return copy(
@@ -86,24 +89,25 @@ def _copy(work: Work) -> object:
             )  # fmt: skip
 
 
-def _refuse_same(source: EndpointSpec, target: EndpointSpec) -> None:
-    """A disk copied onto itself is damaged at worst and not copied at best."""
-    is_same = source.address == target.address
-    if not is_same and {source.kind, target.kind} <= {"file", "image", "stream"}:
-        with contextlib.suppress(OSError):
-            is_same = Path(source.address).samefile(target.address)
-    if is_same:
-        raise BadInput(f"{source.address} and {target.address} are the same disk", fix="name another target")
+def _check_copy(work: Work, target: EndpointSpec, parent: tuple[str, ...]) -> None:
+    refuse_same(read_endpoint(work.spec, "source"), target)
+    require_there(target, parent)
+    proof = work.proof()
+    if proof is not None:
+        check_proof_place(proof, target)
 
 
 def _prove(work: Work) -> object:
     from vmferry.engine.pump.passes import measure
     from vmferry.engine.pump.result import CopyOptions
 
+    proof = work.proof()
+    if proof is not None:
+        check_proof_place(proof)
     with work.source() as source:
         return measure(
             source, workers=work.spec.params.get("workers") or CopyOptions.workers, throttle=work.throttle(),
-            progress=work.progress, cancel=work.cancel, proof=work.proof(),
+            progress=work.progress, cancel=work.cancel, proof=proof,
         )  # fmt: skip
 
 

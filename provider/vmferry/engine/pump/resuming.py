@@ -33,12 +33,13 @@ class _Sample(NamedTuple):
 
 def settle_resume(journal: Journal, target: Endpoint, size_bytes: int) -> None:
     """Begin the journal anew when the target does not hold what it says."""
-    if journal.committed_groups and not _still_holds(journal, target, size_bytes):
+    if journal.committed_groups and not still_holds(journal.records(), target, size_bytes):
         journal.restart()
 
 
-def _still_holds(journal: Journal, target: Endpoint, size_bytes: int) -> bool:
-    samples = _choose(journal.records())
+def still_holds(records: Iterable[Union[ProofGroup, ZeroRun]], target: Endpoint, size_bytes: int) -> bool:
+    """Tell by some leaves from all over whether the target reads as the records say."""
+    samples = _choose(records)
     try:
         with closing(target.connect()) as connection:
             return all(_reads_so(connection, sample, size_bytes) for sample in samples)
