@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from lab.ovirt import OvirtLab
@@ -62,6 +63,18 @@ def test_progress_can_be_read_by_rest(installed: Installation, backups: list[dic
 
     assert found["bytes_done"] == found["bytes_total"]
     assert (found["vm"], found["backup"]) == (VM, backups[-1]["backup"])
+
+
+def test_a_button_leads_to_the_vm_at_its_site(
+    installed: Installation, vm: LabVm, backups: list[dict[str, Any]]
+) -> None:
+    assert backups
+    run = quote(installed.api.last_run(f"backup_{VM}"), safe="")
+
+    path = f"/api/v2/dags/backup_{VM}/dagRuns/{run}/taskInstances/get_vm_info/links"
+    links = installed.api.call("GET", path)["extra_links"]
+
+    assert links["Open at the site"] == f"{installed.production.address}/ovirt-engine/webadmin/?#vms-general;id={vm.id}"
 
 
 def test_each_backup_is_told_with_its_roots(installed: Installation, backups: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import RetryPolicy
 from airflow.sdk.definitions.retry_policy import RetryDecision
 
-from vmferry.engine.errors import EngineError, Retry
+from vmferry.engine.errors import Cancelled, EngineError, Retry
 
 _ROOM_MADE = timedelta(minutes=30)
 
@@ -25,7 +25,9 @@ class EngineRetryPolicy(RetryPolicy):
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
         """Decide; runs on the worker, with the error itself."""
-        if not isinstance(exception, EngineError):
+        if not isinstance(exception, EngineError) or isinstance(exception, Cancelled):
+            # Cancelled is what a task says that was told to end: a person's word has set its state already, and a
+            # worker that is shut down wants it to go on elsewhere.
             return RetryDecision.default()
         if exception.retry is Retry.NEVER:
             return RetryDecision.fail(reason=str(exception))

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from airflow.sdk import RetryAction
 
-from vmferry.engine.errors import BadInput, NoSpace, ProofMismatch, SourceLost
+from vmferry.engine.errors import BadInput, Cancelled, NoSpace, ProofMismatch, SourceLost
 from vmferry.operators.retry import EngineRetryPolicy
 from vmferry.platforms.errors import LoginRefused, SiteAway, VmBusy
 from vmferry.vault import VaultBusy
@@ -22,6 +22,7 @@ from vmferry.vault import VaultBusy
         (VmBusy("locked"), RetryAction.RETRY, None),
         (VaultBusy("busy"), RetryAction.RETRY, None),
         (NoSpace("full"), RetryAction.RETRY, timedelta(minutes=30)),
+        (Cancelled("the worker is shut down"), RetryAction.DEFAULT, None),
         (ValueError("ours is not"), RetryAction.DEFAULT, None),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
