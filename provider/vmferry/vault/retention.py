@@ -197,13 +197,18 @@ def _newest_of_each(candidates: Sequence[Candidate], count: int, period: Callabl
 
 def _left(known: Mapping[str, Candidate]) -> dict[str, str]:
     left = {one.id: "damaged: a person has to look" for one in known.values() if not one.sound}
-    unreadable = [one for one in known.values() if not one.readable]
-    if unreadable:
-        newest = unreadable[-1]
+    cut = [one for one in known.values() if not one.readable or _lost_parent(one, known)]
+    if cut:
+        newest = cut[-1]
+        why = "has lost what it stands on, which may stand" if newest.readable else "cannot be read and may stand"
         for one in known.values():
             if one.moment < newest.moment:
-                left.setdefault(one.id, f"{newest.id} cannot be read and may stand on it")
+                left.setdefault(one.id, f"{newest.id} {why} on it")
     return left
+
+
+def _lost_parent(one: Candidate, known: Mapping[str, Candidate]) -> bool:
+    return any(layer.parent is not None and layer.parent not in known for layer in one.layers.values())
 
 
 def _ancestors(known: Mapping[str, Candidate], of: Iterable[str]) -> set[str]:

@@ -162,3 +162,13 @@ def test_no_backup_loses_what_it_stands_on(
             walked.append(parent)
             parent = by_id[parent].layers[rewrite.disk].parent
         assert tuple(walked) == rewrite.folded
+
+
+@pytest.mark.parametrize("lost", [1, 3], ids=["second", "fourth"])
+def test_nothing_goes_on_which_a_chain_may_stand_that_has_lost_its_middle(lost: int) -> None:
+    chain = [one for number, one in enumerate(daily(6)) if number != lost]
+    broken = [replace(one, sound=one.id < f"b{lost:03}") for one in chain]
+    newer = Candidate("b100", START + timedelta(days=9), 1000, {"root": Layer(None, 1000)})
+    plan = plan_retention([*broken, newer], Rules(keep_daily=1), START + timedelta(days=10))
+    assert plan.ids(Action.DELETE, Action.FOLD) == ()
+    assert plan.ids(Action.LEAVE) == tuple(one.id for one in chain)
