@@ -11,8 +11,8 @@ from vmferry.engine.errors import EngineError
 from vmferry.vault import sealed
 from vmferry.vault.backup import Backup, BackupDisk, backup_from_json
 from vmferry.vault.errors import ChainBroken, NewerFormat, NoSuchBackup, TornPoint
-from vmferry.vault.layout import HOLD, NEXT, POINT, POINT_NEXT, Vault, backup_dirs, is_published
-from vmferry.vault.names import decode_name, id_moment, is_id
+from vmferry.vault.layout import HOLD, NEXT, POINT, POINT_NEXT, Vault, backup_dirs, is_published, misplaced_dirs
+from vmferry.vault.names import decode_name, id_moment, id_place, is_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ class Shelf:
 
     dir: Path
     entries: tuple[Entry, ...]
+    misplaced: tuple[Entry, ...] = ()
+    """Backups in it that are none of this VM by their names: shown and complained of, never used."""
 
     @property
     def vm(self) -> str:
@@ -98,7 +100,7 @@ class Shelf:
         """Look one up by ``latest``, its id, or the beginning of its id or of its time."""
         if wanted == "latest":
             if not self.entries:
-                raise NoSuchBackup(f"VM {self.vm!r} has no backup", fix="vmferry.vault.adding makes one")
+                raise self._none()
             return self.entries[-1]
         stem = self.dir.name + "_"
         found = [entry for entry in self.entries if entry.id == wanted] or [
@@ -110,6 +112,11 @@ class Shelf:
             return found[0]
         what = f"fits {len(found)} backups" if found else "is no backup"
         raise NoSuchBackup(f"{wanted!r} {what} of VM {self.vm!r}", fix="vmferry vault ls shows their ids")
+
+    def _none(self) -> EngineError:
+        strange = next((entry.error for entry in self.misplaced if entry.error), None)
+        fix = f"{strange.what}; {strange.fix}" if strange else "vmferry vault add makes one"
+        return NoSuchBackup(f"VM {self.vm!r} has no backup", fix=fix)
 
     def with_entry(self, backup_dir: Path, backup: Backup) -> Shelf:
         """Add a backup that is about to exist."""
@@ -158,7 +165,14 @@ def build_chain(entries: Mapping[str, Entry], backup_id: str, disk: BackupDisk) 
 
 def read_shelf(vm_dir: Path) -> Shelf:
     """Read all point.json files of one VM."""
-    return Shelf(vm_dir, tuple(read_entry(path) for path in backup_dirs(vm_dir) if is_published(path)))
+    entries = tuple(read_entry(path) for path in backup_dirs(vm_dir) if is_published(path))
+    return Shelf(vm_dir, entries, tuple(_misplaced(path) for path in misplaced_dirs(vm_dir)))
+
+
+def _misplaced(path: Path) -> Entry:
+    place = id_place(path.name)
+    fix = f"move it back into a directory {place}" if place else "give it back its name, which is the id in point.json"
+    return Entry(path, None, TornPoint(f"{path} is a backup, but not where it belongs", fix=fix))
 
 
 def read_entry(backup_dir: Path) -> Entry:

@@ -31,6 +31,8 @@ class Trouble(enum.Enum):
     """Prune was cut off while folding."""
     ORPHAN = "orphan"
     """A file or directory that belongs to no backup."""
+    MISPLACED = "misplaced"
+    """A backup that is not in the directory of its VM, or not under its name."""
     TORN = "torn"
     """A point.json that cannot be read."""
     BROKEN_LINK = "broken-link"
@@ -161,7 +163,15 @@ def _orphans(shelf: Shelf, entry: Entry, known: set[str]) -> Iterator[Diagnosis]
 
 
 def _strangers(shelf: Shelf) -> Iterator[Diagnosis]:
+    for entry in shelf.misplaced:
+        advice = entry.error.fix if entry.error else ""
+        yield Diagnosis(
+            Trouble.MISPLACED, shelf.vm, str(entry.dir), "a backup, but not where it belongs", advice, False
+        )
     known = {path.name for path in backup_dirs(shelf.dir)} | {WRITERS, READERS, VERIFIED}
+    known |= {entry.id for entry in shelf.misplaced}
+    if shelf.dir.name in known:
+        return  # a backup itself: what is in it is its own
     for path in sorted(shelf.dir.iterdir()):
         if path.name not in known:
             yield _orphan(shelf.vm, path, f"{path.name} is no backup")

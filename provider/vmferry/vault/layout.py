@@ -63,6 +63,12 @@ def backup_dirs(vm_dir: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.name.rsplit("_", 2)[1:])
 
 
+def misplaced_dirs(vm_dir: Path) -> list[Path]:
+    """List backups that lie where they do not belong: somebody renamed, moved or copied a directory."""
+    inside = (path for path in vm_dir.iterdir() if path.is_dir() and not is_id(path.name, vm_dir.name))
+    return sorted(path for path in (vm_dir, *inside) if not path.name.startswith(".") and is_published(path))
+
+
 def is_published(backup_dir: Path) -> bool:
     """Tell whether the backup exists."""
     return (backup_dir / POINT).exists() or (backup_dir / POINT_NEXT).exists()

@@ -63,6 +63,12 @@ def id_moment(backup_id: str) -> datetime:
     return moment
 
 
+def id_place(backup_id: str) -> str | None:
+    """Give the directory that a backup of this id belongs into; None when this is no id."""
+    match = _ID.match(backup_id)
+    return match["vm"] if match and _moment(match["stamp"]) is not None else None
+
+
 def next_moment(now: datetime, latest: datetime | None) -> datetime:
     """Give the time for a new id: later than the latest one, whatever the clock says."""
     now = now.astimezone(UTC).replace(microsecond=0)

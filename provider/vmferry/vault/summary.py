@@ -69,7 +69,7 @@ def show_backup(vault: Vault, vm: str, backup: str = "latest") -> Summary:
 
 
 def _summaries(shelf: Shelf) -> Iterator[Summary]:
-    for entry in shelf.entries:
+    for entry in (*shelf.entries, *shelf.misplaced):
         yield _summarize(shelf, entry)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.integration.vault.conftest import Machine
 
-from vmferry.vault import DiskInfo, Trouble, begin_point, examine
+from vmferry.vault import DiskInfo, Trouble, begin_point, examine, list_backups, show_backup, verify
 from vmferry.vault.errors import NoSuchBackup
 from vmferry.vault.layout import Vault
+from vmferry.vault.names import decode_name
 
 
 def troubles(machine: Machine) -> list[tuple[Trouble, str]]:
@@ -69,3 +71,36 @@ def test_unfinished_points_can_be_gone_on_with_or_not(machine: Machine) -> None:
 def test_a_vault_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NoSuchBackup, match="is not there"):
         examine(Vault(tmp_path / "nothing"))
+
+
+def _rename_vm(machine: Machine) -> str:
+    machine.vault.vm_dir(machine.vm).rename(machine.vault.path / "renamed")
+    return "renamed"
+
+
+def _move_beside_another(machine: Machine) -> str:
+    backup = machine.vault.vm_dir(machine.vm) / machine.backups[0].id
+    (machine.vault.path / "other").mkdir()
+    backup.rename(machine.vault.path / "other" / backup.name)
+    return "other"
+
+
+def _move_to_the_top(machine: Machine) -> str:
+    backup = machine.vault.vm_dir(machine.vm) / machine.backups[0].id
+    backup.rename(machine.vault.path / backup.name)
+    return backup.name
+
+
+@pytest.mark.parametrize("move", [_rename_vm, _move_beside_another, _move_to_the_top], ids=["vm", "beside", "top"])
+def test_backups_in_the_wrong_place_are_not_overlooked(machine: Machine, move: Callable[[Machine], str]) -> None:
+    machine.grow_chain(1)
+    where = move(machine)
+    belongs = machine.vault.vm_dir(machine.vm).name
+    (found,) = examine(machine.vault)
+    assert (found.trouble, found.harmless) == (Trouble.MISPLACED, False)
+    assert belongs in found.advice
+    assert not verify(machine.vault).sound
+    (listed,) = list_backups(machine.vault)
+    assert listed.error is not None
+    with pytest.raises(NoSuchBackup, match="not where it belongs"):
+        show_backup(machine.vault, decode_name(where))

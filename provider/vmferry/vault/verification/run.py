@@ -74,6 +74,8 @@ def _verify_shelf(look: _Look, wanted: str | None) -> Iterator[BackupReport]:
             report = _verify_entry(look, entry)
             write_record(entry, report.verdict.value, [mode.value for mode in look.modes])
             yield report
+    if wanted is None:
+        yield from (_verify_entry(look, entry) for entry in look.shelf.misplaced)
 
 
 def _chosen(shelf: Shelf, wanted: str | None) -> set[str]:
