@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds images that were cut off: qemu reads what lies behind the end of their file as zeros, without an error.
 
-VDI and VHD blocks are always written whole. Of a qcow2 cluster or a VMDK grain only the beginning is looked at: the last
-one of a sound file may be short.
+VDI and VHD blocks are always written whole. Of a qcow2 cluster or a VMDK grain only the beginning is looked at: the
+last one of a sound file may be short.
 """
 
 from __future__ import annotations
