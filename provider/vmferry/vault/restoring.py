@@ -6,6 +6,7 @@ The bytes are proved in the same pass: the root of what was read must be the bac
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -66,6 +67,7 @@ def restore(
         raise BadInput(
             f"VM {vm!r}: no disk to restore", fix="DISK=TARGET, e.g. root=/dev/vg/new; vault show names the disks"
         )
+    _check_targets(vault, targets)
     (vm_dir,) = vault.vm_dirs(vm)
     with reading(vm_dir, f"restoring {vm}"):
         shelf = read_shelf(vm_dir)
@@ -82,6 +84,18 @@ def restore(
             return tuple(restore_one(disk) for disk in targets)
         with ThreadPoolExecutor(min(_DISKS_AT_ONCE, len(targets))) as pool:
             return tuple(pool.map(restore_one, targets))
+
+
+def _check_targets(vault: Vault, targets: Mapping[str, EndpointSpec]) -> None:
+    """A vault's files are written once, and two disks do not fit into one."""
+    taken: dict[str, str] = {}
+    for disk, spec in targets.items():
+        place = os.path.realpath(spec.address) if spec.kind in ("file", "image") else spec.address
+        if vault.path.resolve() in Path(place).parents:
+            raise BadInput(f"{spec.address} is in the vault itself", fix="restore to a place outside of it")
+        other = taken.setdefault(place, disk)
+        if other != disk:
+            raise BadInput(f"{spec.address} cannot be both disk {other} and disk {disk}", fix="name two targets")
 
 
 def find_chain(shelf: Shelf, backup: str, disk: str) -> tuple[Link, ...]:

@@ -212,3 +212,17 @@ def test_qemu_img_alone_follows_the_guide(machine: Machine) -> None:
     first.write_bytes(raw)
     failed = subprocess.run(["/bin/sh", "-ec", checks], cwd=place, capture_output=True, check=False)
     assert failed.returncode != 0
+
+
+def test_a_restore_writes_neither_into_the_vault_nor_two_disks_into_one(machine: Machine) -> None:
+    order = Order(machine.vm, {"root": machine.spec, "data": machine.spec})
+    folder = machine.vault.vm_dir(machine.vm) / add_point(machine.vault, order).id
+    (machine.root / "link").symlink_to(folder)
+    inside = EndpointSpec("image", str(machine.root / "link" / "data.qcow2"), "qcow2")
+    with pytest.raises(BadInput, match="in the vault itself"):
+        restore(machine.vault, machine.vm, {"root": inside})
+    twice = (EndpointSpec("file", str(machine.root / name)) for name in ("new.raw", "./new.raw"))
+    with pytest.raises(BadInput, match="both disk root and disk data"):
+        restore(machine.vault, machine.vm, dict(zip(("root", "data"), twice, strict=True)))
+    assert not (machine.root / "new.raw").exists()
+    assert verify(machine.vault).sound
