@@ -97,7 +97,6 @@ def create_vm(target: Target, plan: RestorePlan, disks: Sequence[Json]) -> Json:
         networks=plan.networks,
         nics=plan.nics,
         connect=plan.connect,
-        backup=plan.backup,
     )
     return _plain(target.create_vm(spec, RunId(plan.run)))
 

@@ -88,8 +88,6 @@ class VmSpec:
     """Card → its network at the source."""
     connect: bool = False
     """Plug the cards in."""
-    backup: str = ""
-    """The backup it comes from, noted at the VM."""
 
 
 @dataclass(frozen=True, slots=True)

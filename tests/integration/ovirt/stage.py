@@ -6,7 +6,7 @@ import base64
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,12 @@ class Stage:
     tmp: Path
     new_name: Callable[[], str]
     runs: int = 0
-    witnesses: dict[str, dict[str, Path]] = field(default_factory=dict)
+    vault_path: Path | None = None
+    """Of a vault that several tests read."""
 
     @property
     def vault(self) -> Vault:
-        return open_vault(self.tmp / "vault")
+        return open_vault(self.vault_path or self.tmp / "vault")
 
     def add_vm(self, disks: int = 1, **more: Any) -> LabVm:
         """A VM whose disks have random bytes, with holes."""

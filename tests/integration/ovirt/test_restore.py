@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.ovirt import OvirtLab
 from lab.ovirt.lab import LabVm
-from tests.integration.ovirt.stage import SIZE, Stage, digest
+from tests.integration.ovirt.stage import SIZE, Stage, connect, digest
 
 from vmferry import operations
 from vmferry.engine.errors import BadInput, ProofMismatch
@@ -32,9 +33,11 @@ def hung(stage: Stage, vm_id: str) -> dict[str, tuple[str, bool]]:
     return {one.disk.id: (one.interface.value, one.bootable) for one in found}
 
 
-@pytest.fixture
-def saved(stage: Stage) -> tuple[LabVm, list[str]]:
-    """A VM of two disks, backed up in full and incrementally; and what its disks held then."""
+Saved = tuple[LabVm, list[str]]
+
+
+def save(stage: Stage) -> Saved:
+    """Make a VM of two disks and back it up, in full and incrementally; give what its disks held then as well."""
     vm = stage.add_vm(
         wishes=[{"size": SIZE, "interface": "virtio"}, {"size": SIZE}],
         nics=[{"name": "nic1"}, {"name": "nic2"}],
@@ -45,12 +48,34 @@ def saved(stage: Stage) -> tuple[LabVm, list[str]]:
     return vm, [digest(path) for path in stage.witness(vm, "saved").values()]
 
 
+@pytest.fixture(scope="module")
+def shelf(prod: OvirtLab, dr: OvirtLab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Saved]:
+    """A vault that tests only read."""
+    tmp = tmp_path_factory.mktemp("shelf")
+    with connect(prod) as source, connect(dr) as target:
+        made = save(Stage(prod, dr, source, target, tmp, lambda: f"saved-{tmp.name}"))
+    return tmp / "vault", made
+
+
+@pytest.fixture
+def kept(stage: Stage, shelf: tuple[Path, Saved]) -> Saved:
+    """The VM of that vault."""
+    stage.vault_path, saved = shelf
+    return saved
+
+
+@pytest.fixture
+def saved(stage: Stage) -> Saved:
+    """A VM of this test alone."""
+    return save(stage)
+
+
 def check_same(stage: Stage, vm_id: str, digests: list[str], lab: Any = None) -> None:
     lab = lab or stage.dr
     assert sorted(stage.copy_at(lab, disk) for disk in stage.restored_disks(lab, vm_id)) == sorted(digests)
 
 
-def test_a_vm_is_restored_where_nothing_of_it_is(stage: Stage, saved: tuple[LabVm, list[str]]) -> None:
+def test_a_vm_is_restored_where_nothing_of_it_is(stage: Stage, saved: Saved) -> None:
     vm, digests = saved
     done = stage.restore(vm)
     assert done["vm"] == f"{vm.name}_restored"
@@ -67,8 +92,8 @@ def test_a_vm_is_restored_where_nothing_of_it_is(stage: Stage, saved: tuple[LabV
     assert operations.detect_new_backups(stage.target, stage.vault, vm.name, stage.rule())["new"] == [later["backup"]]
 
 
-def test_every_kept_backup_can_be_restored_in_steps(stage: Stage, saved: tuple[LabVm, list[str]]) -> None:
-    vm, digests = saved
+def test_every_kept_backup_can_be_restored_in_steps(stage: Stage, kept: Saved) -> None:
+    vm, digests = kept
     rule, run = stage.rule(suffix="_steps", disk_interface="sata"), stage.run("restore")
     seen = operations.validate_restore_environment(stage.target, stage.vault, vm.name, rule, run)
     plan = RestorePlan.from_json(json.loads(json.dumps(seen["plan"])))
@@ -90,7 +115,7 @@ def test_every_kept_backup_can_be_restored_in_steps(stage: Stage, saved: tuple[L
     check_same(stage, done.vm_id, digests)
 
 
-def test_a_vm_is_restored_next_to_its_original(stage: Stage, saved: tuple[LabVm, list[str]]) -> None:
+def test_a_vm_is_restored_next_to_its_original(stage: Stage, saved: Saved) -> None:
     vm, digests = saved
     rule = RestoreRule(site="prod", cluster="Default", storage_domain="prod-data", timeout_s=60)
     stage.write(vm.disks[0], seed=78)
@@ -114,9 +139,7 @@ def test_a_started_vm_is_up_and_its_agent_answers(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "removed"])
-def test_an_old_vm_gives_its_place_when_the_new_one_is_proven(
-    stage: Stage, saved: tuple[LabVm, list[str]], keep: bool
-) -> None:
+def test_an_old_vm_gives_its_place_when_the_new_one_is_proven(stage: Stage, saved: Saved, keep: bool) -> None:
     vm, digests = saved
     old = stage.restore(vm, rule=stage.rule(start=True))
     stage.write(vm.disks[0], seed=79)
@@ -135,7 +158,7 @@ def test_an_old_vm_gives_its_place_when_the_new_one_is_proven(
         assert vms[old["vm_id"]]["status"] == "down"
 
 
-def test_the_old_vm_is_put_back_when_the_new_one_does_not_start(stage: Stage, saved: tuple[LabVm, list[str]]) -> None:
+def test_the_old_vm_is_put_back_when_the_new_one_does_not_start(stage: Stage, saved: Saved) -> None:
     vm, _ = saved
     old = stage.restore(vm, rule=stage.rule(start=True))
     run, rule = stage.run("restore"), stage.rule(start=True, replace_existing=True, keep_old=False)
@@ -150,8 +173,8 @@ def test_the_old_vm_is_put_back_when_the_new_one_does_not_start(stage: Stage, sa
     assert old["vm_id"] not in stage.dr.state()["vms"]
 
 
-def test_networks_are_mapped_by_name(stage: Stage, saved: tuple[LabVm, list[str]]) -> None:
-    vm, _ = saved
+def test_networks_are_mapped_by_name(stage: Stage, kept: Saved) -> None:
+    vm, _ = kept
     network = stage.new_name()
     profile = stage.dr.hook("network", name=network)["profile"]
     with pytest.raises(NotThere, match="network 'nowhere' for card nic1"):
@@ -171,9 +194,9 @@ def test_networks_are_mapped_by_name(stage: Stage, saved: tuple[LabVm, list[str]
     ids=["cluster", "domain", "unsaid"],
 )
 def test_a_target_that_is_not_there_is_named_and_nothing_is_made(
-    stage: Stage, saved: tuple[LabVm, list[str]], more: dict[str, Any], error: type[Exception], said: str
+    stage: Stage, kept: Saved, more: dict[str, Any], error: type[Exception], said: str
 ) -> None:
-    vm, _ = saved
+    vm, _ = kept
     before = stage.dr.state()
     rule = RestoreRule(**{"site": "dr", "cluster": "Default", "storage_domain": "dr-data", **more})
     with pytest.raises(error, match=said):
@@ -181,8 +204,8 @@ def test_a_target_that_is_not_there_is_named_and_nothing_is_made(
     assert stage.dr.state()["disks"] == before["disks"]
 
 
-def test_a_full_target_and_an_unknown_backup_are_named(stage: Stage, saved: tuple[LabVm, list[str]]) -> None:
-    vm, _ = saved
+def test_a_full_target_and_an_unknown_backup_are_named(stage: Stage, kept: Saved) -> None:
+    vm, _ = kept
     small = stage.new_name()
     stage.dr.hook("domain", name=small, size=1 << 20)
     with pytest.raises(NoRoom, match="the disks may need"):
@@ -191,8 +214,8 @@ def test_a_full_target_and_an_unknown_backup_are_named(stage: Stage, saved: tupl
         stage.restore(vm, backup="19990101")
 
 
-def test_bytes_that_are_not_the_backups_never_become_a_vm(stage: Stage, saved: tuple[LabVm, list[str]]) -> None:
-    vm, _ = saved
+def test_bytes_that_are_not_the_backups_never_become_a_vm(stage: Stage, kept: Saved) -> None:
+    vm, _ = kept
     run = stage.run("restore")
     plan = plan_restore(stage.target, stage.vault, vm.name, stage.rule(suffix="_bad"), run)
     disks = operations.create_disks(stage.target, plan)
@@ -223,8 +246,8 @@ def flip_in_data(path: Path) -> None:
     path.write_bytes(raw)
 
 
-def test_an_illegal_disk_is_no_success(stage: Stage, saved: tuple[LabVm, list[str]]) -> None:
-    vm, _ = saved
+def test_an_illegal_disk_is_no_success(stage: Stage, kept: Saved) -> None:
+    vm, _ = kept
     stage.dr.fault("phase", {"entity": "transfer", "phase": "finished_success"}, value="finished_failure", times=-1)
     with pytest.raises(BadState):
         stage.restore(vm, rule=stage.rule(suffix="_ill"), keep_on_failure=False)

@@ -26,7 +26,7 @@ from vmferry.platforms.waiting import table
 
 COMPLETE = "complete"
 _START_GRACE_S = 10.0
-_START_REFUSED_S = 15.0
+_START_REFUSED_S = 5.0
 """For so long a host may still be finishing something before it takes the VM."""
 _MAC = re.compile(r"MACAddress>\s*((?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})")
 _COMMENT = re.compile(r"<Comment\s*/>|<Comment>[^<]*</Comment>")
