@@ -19,6 +19,7 @@ from vmferry.engine.errors import BadInput
 
 _LOOK_S = 0.5
 _SHORTEST_WAIT_S = 0.001
+_DAY_MINUTES = 24 * 60
 _BURST_S = 0.25
 """How much may be saved up: a short burst, so that the rate seen over a second is the one asked for."""
 
@@ -41,9 +42,16 @@ class RateWindow(NamedTuple):
 
 def parse_windows(raw: Sequence[Mapping[str, Any]]) -> tuple[RateWindow, ...]:
     """Read ``[{"from": "08:00", "to": "18:00", "bytes_per_s": 1048576}]``."""
-    return tuple(
-        RateWindow(_minute(str(one["from"])), _minute(str(one["to"])), _rate(one.get("bytes_per_s"))) for one in raw
-    )
+    return tuple(map(_window, raw))
+
+
+def _window(raw: Mapping[str, Any]) -> RateWindow:
+    window = RateWindow(_minute(str(raw["from"])), _minute(str(raw["to"])), _rate(raw.get("bytes_per_s")))
+    if window.start_minute == window.end_minute:
+        raise BadInput(
+            f"a window from {raw['from']} to {raw['to']} has no length", fix="write 00:00 to 24:00 for all day"
+        )
+    return window
 
 
 class Throttle:
@@ -113,22 +121,24 @@ class Throttle:
                 return
             raw = json.loads(control.read_text())
             self._seen = mark
-            if "bytes_per_s" in raw:
-                self._bytes_per_s = _rate(raw["bytes_per_s"])
-            if "windows" in raw:
-                self._windows = parse_windows(raw["windows"])
-        except (OSError, ValueError, KeyError, AttributeError, BadInput):
+            rate = _rate(raw["bytes_per_s"]) if "bytes_per_s" in raw else self._bytes_per_s
+            windows = parse_windows(raw["windows"]) if "windows" in raw else self._windows
+            self._bytes_per_s, self._windows = rate, windows
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, BadInput):
             # Not there, or half of an edit by hand: the last good rate holds.
             return
 
 
 def _rate(value: Any) -> int | None:
-    return int(value) or None if value is not None else None
+    rate = int(value) if value is not None else 0
+    if rate < 0:
+        raise BadInput(f"{value} bytes a second is no rate", fix="give a number above 0, or null for no limit")
+    return rate or None
 
 
 def _minute(text: str) -> int:
     hour, _, minute = text.partition(":")
-    if not (hour.isdigit() and minute.isdigit() and int(hour) <= 24 and int(minute) < 60):
+    if not (hour.isdigit() and minute.isdigit() and int(minute) < 60 and int(hour) * 60 + int(minute) <= _DAY_MINUTES):
         raise BadInput(f"{text!r} is not a time of day", fix="write it as 08:30")
     return int(hour) * 60 + int(minute)
 

@@ -71,12 +71,23 @@ def test_a_new_rate_in_the_control_file_holds_within_a_second(clock: Clock, tmp_
     assert clock.now == then + 1
 
 
-def test_half_a_control_file_leaves_the_last_good_rate(clock: Clock, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"bytes_per',
+        '{"bytes_per_s": []}',
+        '{"bytes_per_s": -1}',
+        '{"bytes_per_s": 9, "windows": 5}',
+        '{"bytes_per_s": 9, "windows": [{"from": "08:00"}]}',
+    ],
+    ids=["torn", "list", "negative", "number-for-windows", "half-a-window"],
+)
+def test_half_a_control_file_leaves_the_last_good_rate(clock: Clock, tmp_path: Path, text: str) -> None:
     control = tmp_path / "control"
     control.write_text(json.dumps({"bytes_per_s": 7}))
     throttle = Throttle(control=control)
     assert throttle.rate() == 7
-    control.write_text('{"bytes_per')
+    control.write_text(text)
     clock.now += 1
     assert throttle.rate() == 7
 
@@ -93,9 +104,19 @@ def test_the_window_that_holds_beats_the_plain_rate(minute: int, rate: int | Non
     assert Throttle(99, windows=windows, minute_of_day=lambda: minute).rate() == rate
 
 
-def test_a_time_that_is_none_is_named() -> None:
-    with pytest.raises(BadInput, match="'8 am' is not a time of day"):
-        parse_windows([{"from": "8 am", "to": "18:00"}])
+@pytest.mark.parametrize(
+    ("window", "words"),
+    [
+        ({"from": "8 am", "to": "18:00"}, "'8 am' is not a time of day"),
+        ({"from": "08:00", "to": "24:01"}, "'24:01' is not a time of day"),
+        ({"from": "08:00", "to": "08:00"}, "has no length"),
+        ({"from": "08:00", "to": "09:00", "bytes_per_s": -5}, "-5 bytes a second"),
+    ],
+    ids=["words", "after-midnight", "empty", "negative"],
+)
+def test_a_window_that_is_none_is_named(window: dict[str, object], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        parse_windows([window])
 
 
 def test_a_window_over_midnight() -> None:
