@@ -104,6 +104,14 @@ def test_extents_beside_are_trusted_when_asked(tmp_path: Path) -> None:
     assert (facts.virtual_size_bytes, facts.subformat) == (MiB, "monolithicFlat")
 
 
+def test_an_extent_beside_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    make_image(tmp_path / "x.vmdk", "vmdk", "subformat=monolithicFlat")
+    (tmp_path / "x-flat.vmdk").unlink()
+    (tmp_path / "x-flat.vmdk").symlink_to("/etc/hostname")
+    with pytest.raises(RefusedImage, match="symbolic link"):
+        inspect(tmp_path / "x.vmdk", allow_extents_beside=True)
+
+
 def test_what_only_qemu_img_cannot_read_is_refused_too(tmp_path: Path) -> None:
     path = make_image(tmp_path / "x.qcow2", "qcow2")
     patch(path, 56, bytes(4))  # no refcount table: our parser lets that pass

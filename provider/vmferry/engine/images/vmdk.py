@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from vmferry.engine.errors import NotADiskImage, RefusedImage
 from vmferry.engine.images.facts import ImageFacts, Limits, check_inside, check_virtual_size
-from vmferry.engine.images.reader import ByteReader
+from vmferry.engine.images.reader import ByteReader, FileReader
 
 _SPARSE = struct.Struct("<4sIIQQQQIQQQ")
 _COWD = struct.Struct("<4sIIIIII")
@@ -146,6 +146,7 @@ def _read_descriptor_file(reader: ByteReader, allow_extents_beside: bool) -> Ima
         raise NotADiskImage(f"{reader.name}: is a VMDK descriptor without extents")
     for extent in descriptor.extents:
         _check_extent_name(reader.name, extent, allow_extents_beside)
+        _refuse_link(reader, extent)
     sectors = sum(extent.sectors for extent in descriptor.extents)
     return ImageFacts(
         reader.name, "vmdk", sectors * 512, reader.size, subformat=descriptor.create_type or "unknown",
@@ -164,6 +165,12 @@ def _check_extent_name(name: str, extent: VmdkExtent, allow_beside: bool) -> Non
     odd = any(mark in extent.file_name for mark in ("/", "\\", ":")) or extent.file_name in ("", ".", "..")
     if odd:
         raise RefusedImage(f"{name}: its descriptor names a file that is not beside it: {extent.file_name!r}")
+
+
+def _refuse_link(reader: ByteReader, extent: VmdkExtent) -> None:
+    """A link beside it, unpacked from the same archive, leads as far away as a path would."""
+    if isinstance(reader, FileReader) and (reader.path.parent / extent.file_name).is_symlink():
+        raise RefusedImage(f"{reader.name}: its descriptor names a symbolic link: {extent.file_name!r}")
 
 
 def _refuse_parent(name: str, descriptor: Descriptor) -> None:
