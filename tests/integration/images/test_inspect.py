@@ -105,9 +105,8 @@ def test_extents_beside_are_trusted_when_asked(tmp_path: Path) -> None:
 
 
 def test_an_extent_beside_that_is_a_link_is_refused(tmp_path: Path) -> None:
-    make_image(tmp_path / "x.vmdk", "vmdk", "subformat=monolithicFlat")
-    (tmp_path / "x-flat.vmdk").unlink()
     (tmp_path / "x-flat.vmdk").symlink_to("/etc/hostname")
+    vmdk_descriptor(tmp_path / "x.vmdk", 'RW 2048 FLAT "x-flat.vmdk" 0')
     with pytest.raises(RefusedImage, match="symbolic link"):
         inspect(tmp_path / "x.vmdk", allow_extents_beside=True)
 
