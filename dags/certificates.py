@@ -7,14 +7,14 @@ from airflow.sdk import DAG
 
 from vmferry.notifications.notice import NoticeNotifier
 from vmferry.operators.site import FetchCertificatesOperator, InstallCertificatesOperator, SkipUnlessOperator
-from vmferry.workflows.defaults import START, default_args
+from vmferry.workflows.defaults import START, daily, default_args
 
 DAG_ID = "certificates"
 
 with DAG(
     DAG_ID,
     description="Fetches the CA certificates of production and DR; a changed one is not believed without approval",
-    schedule="@daily",
+    schedule=daily("03:00"),
     start_date=START,
     catchup=False,
     max_active_runs=1,
@@ -23,7 +23,7 @@ with DAG(
     on_failure_callback=NoticeNotifier(
         event="failure", subject=DAG_ID, message="a site has another authority than pinned"
     ),
-):
+) as dag:
     fetch = FetchCertificatesOperator(task_id="fetch_certificates")
     ask = SkipUnlessOperator(task_id="is_approval_needed", things=fetch.output)
     approve = ApprovalOperator(

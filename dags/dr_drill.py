@@ -23,7 +23,7 @@ with DAG(
         "site": Param("", type="string", title="Site", description="Where to; empty: the policy's target"),
         "start": Param(False, type="boolean", title="Start it", description="And wait until it is up"),
     },
-):  # fmt: skip
+) as dag:  # fmt: skip
     plan = PlanRestoreOperator(
         task_id="plan_drill",
         vm="{{ params.vm }}",

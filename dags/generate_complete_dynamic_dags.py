@@ -22,5 +22,5 @@ with DAG(
     tags=["vmferry", "policy"],
     default_args=default_args(),
     on_failure_callback=NoticeNotifier(event="failure", subject=DAG_ID, message="the policy could not be rendered"),
-):
+) as dag:
     RenderDagsOperator(task_id="render_dags")

@@ -18,5 +18,5 @@ with DAG(
     max_active_runs=1,
     tags=["vmferry", "care"],
     default_args=default_args(),
-):
+) as dag:
     SweepOperator(task_id="sweep")

@@ -9,20 +9,20 @@ from vmferry.notifications.notice import NoticeNotifier
 from vmferry.operators.retention import ListOrdersOperator, PlanPruneAllOperator
 from vmferry.operators.site import SkipUnlessOperator
 from vmferry.operators.vault import PruneOperator
-from vmferry.workflows.defaults import START, default_args
+from vmferry.workflows.defaults import ANSWER_WITHIN, START, daily, default_args
 
 DAG_ID = "prune_vault"
 
 with DAG(
     DAG_ID,
     description="Retention: what goes waits three days in a quarantine, and no chain is ever broken",
-    schedule="0 6 * * *",
+    schedule=daily("06:00"),
     start_date=START,
     catchup=False,
     max_active_runs=1,
     tags=["vmferry", "care"],
     default_args=default_args(),
-):
+) as dag:
     plan = PlanPruneAllOperator(task_id="plan_prune")
     free = ListOrdersOperator(task_id="list_free", orders=plan.output["free"])
     prune = {"max_active_tis_per_dagrun": 2, "map_index_template": "{{ task.vm }}"}
@@ -33,6 +33,8 @@ with DAG(
         task_id="approve_prune",
         subject="Let the last verified backup of a VM go?",
         body="{% for one in ti.xcom_pull('plan_prune', key='asks') %}- {{ one.vm }}: {{ one.rules }}\n{% endfor %}",
+        response_timeout=ANSWER_WITHIN,
+        defaults="Reject",
         notifiers=[NoticeNotifier(event="approval_needed", subject=DAG_ID, message="prune_vault waits for a person")],
     )
     asked = ListOrdersOperator(task_id="list_approved", orders=plan.output["asks"])

@@ -33,7 +33,7 @@ with DAG(
         "replace_existing": Param(None, type=_YES_OR_NO, title="Take the place of a VM of that name",
                                   description="The old one stays, under another name; empty: as the policy says"),
     },
-):  # fmt: skip
+) as dag:  # fmt: skip
     plan = PlanRestoreOperator(
         task_id="validate_restore_environment",
         vm="{{ params.vm }}",

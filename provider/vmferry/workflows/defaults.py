@@ -12,6 +12,8 @@ from vmferry.timetables.policy import PolicyTimetable
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _LONGEST_DELAY = timedelta(hours=1)
+ANSWER_WITHIN = timedelta(hours=20)
+"""How long a question waits: unanswered it counts as no, and the next day's run asks again."""
 
 
 def default_args(placement: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -33,3 +35,8 @@ def default_args(placement: Mapping[str, Any] | None = None) -> dict[str, Any]:
 def schedule_of(vm: Mapping[str, Any]) -> PolicyTimetable:
     """Give the timetable of a VM."""
     return PolicyTimetable(vm["schedule"], vm["window"])
+
+
+def daily(at: str) -> PolicyTimetable:
+    """Give the timetable of care that runs once a day; switched on in the afternoon, it begins the next morning."""
+    return PolicyTimetable({"days": {"kind": "weekdays", "days": list(range(7))}, "times": [at], "timezone": "UTC"})
