@@ -32,6 +32,8 @@ with DAG(
         body="Ask each site's admin for the SHA-256 first.\n"
         "{% for one in ti.xcom_pull('fetch_certificates') %}"
         "- {{ one.site }}: {{ one.new }} (until now: {{ one.old or 'none' }})\n{% endfor %}",
+        response_timeout=ANSWER_WITHIN,
+        defaults="Reject",
         notifiers=[
             NoticeNotifier(event="approval_needed", subject=DAG_ID, message="new authorities wait for approval")
         ],
