@@ -7,7 +7,7 @@ from airflow.sdk import DAG
 
 from vmferry.notifications.notice import NoticeNotifier
 from vmferry.operators.site import FetchCertificatesOperator, InstallCertificatesOperator, SkipUnlessOperator
-from vmferry.workflows.defaults import START, daily, default_args
+from vmferry.workflows.defaults import ANSWER_WITHIN, START, daily, default_args
 
 DAG_ID = "certificates"
 
