@@ -6,10 +6,12 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 JOBS ?= 2
 ARGS ?=
+# What `make test` leaves to targets of their own.
+OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab_ovirt
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup setup-airflow demo demo-airflow test test-airflow test-chaos lint format bench docs lock engine clean
+.PHONY: help setup setup-airflow demo demo-airflow test test-ovirt test-airflow test-chaos lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
@@ -29,7 +31,10 @@ demo-airflow: setup-airflow ## a VM goes from one simulated oVirt site to anothe
 	@$(PYTHON) -m tests.e2e.demo
 
 test: setup ## unit, contract and integration tests, under 15 minutes
-	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 --ignore=tests/unit/airflow tests/unit tests/contract tests/integration $(ARGS)
+	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 $(OTHER_SUITES:%=--ignore=%) tests/unit tests/contract tests/integration $(ARGS)
+
+test-ovirt: setup ## the oVirt driver against simulated engines over real imageio and qemu
+	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 tests/integration/lab_ovirt tests/integration/ovirt $(ARGS)
 
 test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Airflow, minutes long
 	@$(PYTHON) -m pytest --durations=10 tests/unit/airflow tests/e2e $(ARGS)
