@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from vmferry.engine.extents import Extent
 
+_WORKERS = 4
+_OBJECT_WORKERS = 8
+
 
 class Connection(Protocol):
     """One independent way to an endpoint's bytes; used by one thread at a time."""
@@ -81,6 +84,12 @@ class EndpointSpec:
     """For `image`: the format, which is forced and never probed."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What this kind takes besides, e.g. {"tls_ca": PATH}. A secret is named here and given at opening."""
+
+    @property
+    def workers(self) -> int:
+        """How many connections are of use when nobody says: an object storage limits each of them."""
+        is_object = self.kind == "http" or "over" in self.options
+        return _OBJECT_WORKERS if is_object else _WORKERS
 
     def to_json(self) -> dict[str, Any]:
         """Turn into what `from_json` reads."""

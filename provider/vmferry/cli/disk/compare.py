@@ -27,7 +27,7 @@ from vmferry.engine.units import format_bytes
 @click.argument("right", metavar="B")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many ranges to name.")
 @source_options
-def compare_command(out: Output, left: str, right: str, limit: int, workers: int, **choice: Any) -> None:
+def compare_command(out: Output, left: str, right: str, limit: int, workers: int | None, **choice: Any) -> None:
     """Say whether A and B are the same disk (exit 0), or which guest offsets differ (exit 1).
 
     Each is a disk or a proof file made by `vmferry disk proof --output`.
@@ -51,7 +51,7 @@ def compare_command(out: Output, left: str, right: str, limit: int, workers: int
         sys.exit(Exit.VERDICT)
 
 
-def _proof_of(text: str, path: Path, choice: dict[str, Any], workers: int) -> Path:
+def _proof_of(text: str, path: Path, choice: dict[str, Any], workers: int | None) -> Path:
     from vmferry.cli.disk.measuring import measure_location
     from vmferry.engine.proof.layout import MAGIC
 

@@ -38,7 +38,7 @@ def source_options(function: F) -> F:
         ),
         click.option("--headers", type=click.File(), help="File with one 'Name: value' a line, - for standard input."),
         click.option(
-            "--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Parallel connections."
+            "--workers", type=click.IntRange(1, 64), help="Parallel connections; by default 4, and 8 to an object."
         ),
     ):
         function = option(function)

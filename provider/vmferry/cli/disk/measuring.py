@@ -15,7 +15,7 @@ from vmferry.cli.disk.source import SourceChoice
 from vmferry.engine.pump.result import CopyResult
 
 
-def measure_location(text: str, choice: Mapping[str, Any], *, workers: int, output: Path | None) -> CopyResult:
+def measure_location(text: str, choice: Mapping[str, Any], *, workers: int | None, output: Path | None) -> CopyResult:
     """Compute the root of what the user named."""
     from vmferry.engine.endpoints import open_source
     from vmferry.engine.jobs.beforehand import check_proof_place
@@ -29,4 +29,4 @@ def measure_location(text: str, choice: Mapping[str, Any], *, workers: int, outp
     signal.signal(signal.SIGTERM, lambda *_: cancel.set())
     progress = Progress()
     with closing(open_source(spec, secrets)) as source, ProgressBar(progress.status, "proof"):
-        return measure(source, workers=workers, progress=progress, cancel=cancel, proof=output)
+        return measure(source, workers=workers or spec.workers, progress=progress, cancel=cancel, proof=output)

@@ -25,7 +25,7 @@ from vmferry.engine.units import format_bytes, format_seconds
     "--output", type=click.Path(path_type=Path), help="Write the proof here; without it only the root is told."
 )
 @source_options
-def proof_command(out: Output, source: str, output: Path | None, workers: int, **choice: Any) -> None:
+def proof_command(out: Output, source: str, output: Path | None, workers: int | None, **choice: Any) -> None:
     """Read SRC and give its root: one digest over every byte a guest sees.
 
     Two disks with equal roots are equal, whatever their formats.

@@ -71,7 +71,7 @@ def _copy(work: Work) -> object:
 
     params = work.spec.params
     options = CopyOptions(
-        workers=params.get("workers") or CopyOptions.workers,
+        workers=params.get("workers") or read_endpoint(work.spec, "source").workers,
         since=params.get("since"),
         parent=tuple(params.get("parent") or ()),
         zero_tail=params.get("zero_tail", True),
@@ -99,14 +99,14 @@ def _check_copy(work: Work, target: EndpointSpec, parent: tuple[str, ...]) -> No
 
 def _prove(work: Work) -> object:
     from vmferry.engine.pump.passes import measure
-    from vmferry.engine.pump.result import CopyOptions
 
     proof = work.proof()
     if proof is not None:
         check_proof_place(proof)
     with work.source() as source:
         return measure(
-            source, workers=work.spec.params.get("workers") or CopyOptions.workers, throttle=work.throttle(),
+            source, workers=work.spec.params.get("workers") or read_endpoint(work.spec, "source").workers,
+            throttle=work.throttle(),
             progress=work.progress, cancel=work.cancel, proof=proof,
         )  # fmt: skip
 
