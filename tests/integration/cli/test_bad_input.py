@@ -214,9 +214,10 @@ def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path, vault: Path, vmferry
 def test_an_object_that_changes_while_it_is_read(tmp_path: Path, vmferry: Run) -> None:
     with _object(os.urandom(24 * MiB)) as server:
         server.rate_bytes_per_s = 4 * MiB
-        changer = threading.Thread(target=_change_once_read, args=(server,))
+        changer = threading.Thread(target=_change_once_copied, args=(server, tmp_path / "new.raw"))
         changer.start()
-        answer = vmferry("disk", "copy", f"{server.url}/disk.raw", "new.raw", code=3)
+        # One connection: what was asked for before the change is still one and the same object.
+        answer = vmferry("disk", "copy", f"{server.url}/disk.raw", "new.raw", "--workers", "1", code=3)
         changer.join()
         assert "was replaced while it was being read" in answer.err
         vmferry("disk", "copy", f"{server.url}/disk.raw", "new.raw")  # what was copied is of no use: it begins anew
@@ -225,11 +226,18 @@ def test_an_object_that_changes_while_it_is_read(tmp_path: Path, vmferry: Run) -
         assert found.content == (tmp_path / "new.raw").read_bytes()
 
 
-def _change_once_read(server: HttpServer) -> None:
-    deadline = time.monotonic() + 60
-    while server.counts.body_bytes < MiB and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
+def _change_once_copied(server: HttpServer, target: Path) -> None:
+    """Replace the object once its copy is on the way: the target is there, and more was read."""
+    _await(target.exists)
+    begun = server.counts.body_bytes
+    _await(lambda: server.counts.body_bytes >= begun + MiB)
     server.put("/disk.raw", os.urandom(24 * MiB))
+
+
+def _await(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds() and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
 
 
 def test_a_stranger_s_certificate_is_refused(tmp_path: Path, vmferry: Run) -> None:
