@@ -1,6 +1,7 @@
 """Backups of a simulated oVirt site: what is in them is what the guest held when the point was opened."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -165,7 +166,9 @@ def test_two_runs_of_one_vm_take_turns_and_a_dead_one_is_ended(stage: Stage) -> 
     vm = stage.add_vm()
     policy = stage.policy(vm, consistency="crash")
     first, second = stage.run(), stage.run()
-    opened = operations.open_point(stage.source, stage.vault, policy, first)
+    # An id holds the second: an hour earlier, it is not the one that the second run gets.
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    opened = operations.open_point(stage.source, stage.vault, policy, first, now=earlier)
     assert operations.open_point(stage.source, stage.vault, policy, first) == opened
     with pytest.raises(VaultBusy, match=first.text):
         operations.open_point(stage.source, stage.vault, policy, second)
