@@ -28,7 +28,7 @@ demo: setup ## a disk is backed up, damaged, caught and restored, on this machin
 	@$(PYTHON) -m lab.demo
 
 demo-airflow: setup-airflow ## a VM goes from one simulated oVirt site to another through a real Airflow (DEMO_EXIT=1: then end)
-	@$(PYTHON) -m tests.e2e.demo
+	@$(PYTHON) -m lab.demo.product
 
 test: setup ## unit, contract and integration tests, under 15 minutes
 	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 $(OTHER_SUITES:%=--ignore=%) tests/unit tests/contract tests/integration $(ARGS)

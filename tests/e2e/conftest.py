@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.e2e.installation import Installation
+    from lab.airflow.installation import Installation
 
 collect_ignore_glob = [] if importlib.util.find_spec("airflow") else ["test_*.py"]
 
@@ -24,7 +24,7 @@ FAST = {
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    from tests.e2e.installation import installation
+    from lab.airflow.installation import installation
 
     with installation(tmp_path_factory.mktemp("e2e"), **FAST) as made:
         yield made

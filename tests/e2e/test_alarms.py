@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from tests.e2e.installation import Installation, add_vm, wait_until
+from lab.airflow.installation import Installation, add_vm, wait_until
 
 from vmferry.engine.units import MiB
 

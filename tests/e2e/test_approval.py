@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.e2e.installation import Installation, wait_until
+from lab.airflow.installation import Installation, wait_until
 
 from vmferry.engine.endpoint import EndpointSpec
 from vmferry.vault import Order, add_point, list_backups, open_vault, verify

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from lab.airflow.installation import Installation, add_vm
 from lab.ovirt import OvirtLab
 from lab.ovirt.lab import LabVm
-from tests.e2e.installation import Installation, add_vm
 
 from vmferry.engine.units import MiB
 

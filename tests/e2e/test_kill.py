@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
+from lab.airflow.installation import Installation, add_vm, wait_until
 from lab.ovirt.lab import LabVm
-from tests.e2e.installation import Installation, add_vm, wait_until
 
 from vmferry.engine.units import MiB
 

@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.airflow.installation import Installation, add_vm, installation
 from lab.ovirt import OvirtLab
 from lab.ovirt.lab import LabVm
-from tests.e2e.installation import Installation, add_vm, installation
-
 from vmferry.engine.units import MiB, format_bytes, format_seconds
 
 VM = "web01"

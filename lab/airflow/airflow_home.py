@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.e2e.airflow_api import AirflowApi
+from lab.airflow.airflow_api import AirflowApi
 
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 HEALTHY_S = 300.0

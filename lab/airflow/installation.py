@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.airflow.airflow_api import AirflowApi
+from lab.airflow.airflow_home import ROOT, AirflowHome, airflow_running
 from lab.ovirt import OvirtLab
 from lab.ovirt.lab import LabVm
-from tests.e2e.airflow_api import AirflowApi
-from tests.e2e.airflow_home import ROOT, AirflowHome, airflow_running
-
 from vmferry.engine.units import MiB
 
 SITES = ("source", "target")
