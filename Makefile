@@ -11,11 +11,11 @@ OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup setup-airflow demo demo-airflow test test-ovirt test-airflow test-chaos lint format bench docs lock engine clean
+.PHONY: help setup setup-airflow demo demo-airflow test test-ovirt test-airflow test-chaos test-chaos-airflow lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Options: JOBS=N tests at once (now $(JOBS)), ARGS="-k word" for pytest and bench.'
 
 setup: ## install what is missing: apt packages, .venv, vmferry itself
@@ -41,6 +41,9 @@ test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Ai
 
 test-chaos: setup ## kill everything at random moments, minutes long
 	@$(PYTHON) -m pytest -n $(JOBS) tests/chaos -m chaos --durations=10 $(ARGS)
+
+test-chaos-airflow: setup-airflow ## kill parts of a real Airflow and of its sites at 40 random moments, half an hour
+	@$(PYTHON) -m pytest tests/storm $(ARGS)
 
 lint: setup ## style, types, floors, Python 3.9, spelling, sizes, words
 	@scripts/lint.sh

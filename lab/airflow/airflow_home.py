@@ -92,13 +92,24 @@ class AirflowHome:
             )
         return self._running[part].pid
 
-    def kill_part(self, part: str) -> None:
-        """Kill one part hard, its children with it, as a machine that goes down would."""
+    def kill_part(self, part: str, *, alone: bool = False) -> None:
+        """Kill one part hard, its children with it, as a machine that goes down would.
+
+        `alone`: only its main process is killed so, and the leash ends the others, as systemd would.
+        """
         leash = self._running.pop(part)
         for pid in _children(leash.pid):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+                (os.kill if alone else os.killpg)(pid, signal.SIGKILL)
         leash.wait()
+
+    def part_pid(self, part: str) -> int:
+        """Give the process below which a part runs: its leash."""
+        return self._running[part].pid
+
+    def fallen_parts(self) -> list[str]:
+        """Name the parts that were started and have ended by themselves."""
+        return [part for part, leash in self._running.items() if leash.poll() is not None]
 
     def stop(self) -> None:
         """End every part: first those that start tasks. The leash is hard on those that do not listen."""
@@ -149,6 +160,8 @@ class AirflowHome:
             "USAGE_DATA_COLLECTION__ENABLED": "False",
             # 5 s is not enough on a busy machine: tasks then die before they begin.
             "WORKERS__EXECUTION_API_TIMEOUT": "60",
+            # An API server that is started again, two minutes under load, must not cost every task a try.
+            "WORKERS__EXECUTION_API_RETRIES": "9",
         }
         return {"AIRFLOW_HOME": str(self.home), **{f"AIRFLOW__{name}": value for name, value in named.items()}}
 

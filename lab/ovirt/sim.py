@@ -161,7 +161,7 @@ def do_state(engine: Engine) -> dict[str, Any]:
                         "checkpoints": [one.id for one in vm.checkpoints],
                         "snapshots": [one.id for one in vm.snapshots]} for vm in inventory.vms.values()},
         "disks": {one.id: {"name": one.name, "status": one.status, "size": one.size, "layers": len(one.layers),
-                           "domain": one.domain} for one in inventory.disks.values()},
+                           "domain": one.domain, "description": one.description} for one in inventory.disks.values()},
         "open_backups": {one.id: one.phase for one in backups},
         "open_transfers": {one.id: one.phase for one in transfers},
         "locked_disks": [one.id for one in inventory.disks.values() if one.status == "locked"],

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.sdk.configuration import conf
+
 from vmferry.operators.retry import EngineRetryPolicy
 from vmferry.timetables.policy import PolicyTimetable
 
@@ -17,14 +19,16 @@ ANSWER_WITHIN = timedelta(hours=20)
 
 
 def default_args(placement: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Give retries and place of a DAG's tasks, as the policy says.
+    """Give retries and place of a DAG's tasks, as the policy says; of DAGs of no VM, as Airflow's configuration says.
 
     At least two retries: a machine or a triggerer that goes down costs one.
     """
     said = placement or {}
+    retries = said.get("retries", conf.getint("vmferry", "retries", fallback=2))
+    delay_s = said.get("retry_delay_s", conf.getint("vmferry", "retry_delay_s", fallback=300))
     made: dict[str, Any] = {
-        "retries": max(2, said.get("retries", 2)),
-        "retry_delay": timedelta(seconds=said.get("retry_delay_s", 300)),
+        "retries": max(2, retries),
+        "retry_delay": timedelta(seconds=delay_s),
         "retry_exponential_backoff": True,
         "max_retry_delay": _LONGEST_DELAY,
         "retry_policy": EngineRetryPolicy(),

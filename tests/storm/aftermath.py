@@ -1,0 +1,91 @@
+"""What has to hold when the storm is over."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from tests.storm.leftovers import list_leftovers, proven_disks
+from tests.storm.reasons import Reason, find_reasons
+from tests.storm.storm import Storm, summarize
+from tests.storm.works import RESTORE, Run
+
+from vmferry.vault import Backup, open_vault, verify
+
+AGAIN_S = 1200.0
+
+
+def look_after(storm: Storm, failed: list[Run]) -> None:
+    """Run again what failed, sweep, and look at all there is."""
+    storm.installed.api.log_in()
+    reasons = {str(run): find_reasons(storm.api, run) for run in failed}
+    again = [storm.works.again(run, AGAIN_S) for run in failed]
+    storm.installed.api.switch_on("janitor")
+    swept = storm.installed.run("janitor")
+    leftovers = list_leftovers(storm.installed, storm.ledger.unfinished())
+    proven = proven_disks(storm.installed.recovery)
+    said = {run: [str(one) for one in found] for run, found in reasons.items()}
+    print(summarize(storm, again, said, leftovers), flush=True)
+    print(f"  proven disks of failed restores, which wait for a person: {proven or 'none'}", flush=True)
+    print(f"  janitor: {storm.installed.api.xcom('janitor', swept, 'sweep')}", flush=True)
+    require_reasons(reasons)
+    assert [str(run) for run in again if run.state != "success"] == []
+    assert leftovers == []
+    assert storm.ledger.lost() == []
+    require_moments(storm)
+
+
+def require_reasons(reasons: dict[str, list[Reason]]) -> None:
+    """Each run that failed says why, and what to do."""
+    assert {run: list(map(str, said)) for run, said in reasons.items() if not said} == {}
+    unclear = [f"{run} {one}" for run, said in reasons.items() for one in said if not one.is_clear]
+    assert unclear == []
+
+
+def require_moments(storm: Storm) -> None:
+    """Each backup, and each restored VM, holds a moment that the guest's disks had, all disks the same one."""
+    vault = open_vault(storm.installed.vault)
+    for vm in storm.names:
+        report = verify(vault, vm)
+        assert report.sound, [finding.line() for one in report.backups for finding in one.findings]
+        for backup in storm.ledger.backups(vm):
+            require_moment(storm, vm, read_backup(storm, vm, backup), backup.id)
+    for run in storm.works.runs:
+        if run.dag_id == RESTORE and run.state == "success":
+            require_moment(storm, run.vm, read_restored(storm, run), f"{run}: {run.conf['name']}")
+
+
+def require_moment(storm: Storm, vm: str, copies: list[Path], name: str) -> None:
+    """Compare copies of all disks with what the guest remembers."""
+    guest = storm.guests[vm]
+    moment = guest.read_moment(copies)
+    found = []
+    for path in copies:
+        found.append(hashlib.sha256(path.read_bytes()).hexdigest())
+        path.unlink()
+    assert found == guest.digests_at(moment), f"{name} is not what the guest held after {moment} writes"
+
+
+def read_backup(storm: Storm, vm: str, backup: Backup) -> list[Path]:
+    """Copy a backup's disks with qemu-img alone."""
+    copies = []
+    for disk in storm.guests[vm].vm.disks:
+        (one,) = [found for found in backup.disks if found.id == disk]
+        copies.append(storm.installed.directory / f"witness-{one.name}.raw")
+        image = storm.ledger.vm_dir(vm) / backup.id / one.image.name
+        subprocess.run(["qemu-img", "convert", "-O", "raw", str(image), str(copies[-1])], check=True)
+    return copies
+
+
+def read_restored(storm: Storm, run: Run) -> list[Path]:
+    """Copy a restored VM's disks, past everything of ours."""
+    (backup,) = [one for one in storm.ledger.backups(run.vm) if one.id == run.conf["backup"]]
+    names = {disk.id: disk.name for disk in backup.disks}
+    made = storm.api.ask(lambda api: api.all_xcoms(run.dag_id, run.run_id, "restore_vm_disks"))
+    ids = {one["name"]: one["id"] for one in made}
+    copies = []
+    for disk in storm.guests[run.vm].vm.disks:
+        copies.append(storm.installed.directory / f"restored-{names[disk]}.raw")
+        storm.installed.recovery.copy_disk(ids[names[disk]], copies[-1])
+    return copies

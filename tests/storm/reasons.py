@@ -1,0 +1,54 @@
+"""Why a run failed, as somebody finds it who looks: in the logs of its tasks, and in Airflow's own audit log."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from tests.storm.asking import PatientApi
+from tests.storm.works import Run
+
+_TYPED = re.compile(r"^\s*(?P<kind>[A-Z]\w+): (?P<said>.+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why one task failed."""
+
+    task: str
+    said: str
+    is_clear: bool
+    """An error of ours that says what to do."""
+
+    def __str__(self) -> str:
+        return f"{self.task}: {self.said}"
+
+
+def find_reasons(api: PatientApi, run: Run) -> list[Reason]:
+    """Give the reason of each task of a run that failed."""
+    failed = [one for one in api.ask(lambda api: api.tasks(run.dag_id, run.run_id)) if one["state"] == "failed"]
+    return [_find_reason(api, run, one) for one in failed]
+
+
+def _find_reason(api: PatientApi, run: Run, task: dict[str, Any]) -> Reason:
+    label = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']}[{task['map_index']}]"
+    lines = api.ask(
+        lambda api: api.log_lines(
+            run.dag_id, run.run_id, task["task_id"], max(1, task["try_number"]), task["map_index"]
+        )
+    )
+    for text in reversed("\n".join(lines).splitlines()):
+        match = _TYPED.match(text)
+        if match is not None:
+            return Reason(label, text.strip(), "; " in match["said"] and _is_ours(match["kind"]))
+    return Reason(label, " | ".join(line.strip() for line in lines[-4:]) or "its log is empty", is_clear=False)
+
+
+def _is_ours(kind: str) -> bool:
+    import vmferry.engine.errors as engine
+    import vmferry.platforms.errors as platforms
+    import vmferry.vault.errors as vault
+
+    found = [getattr(room, kind) for room in (engine, platforms, vault) if hasattr(room, kind)]
+    return any(isinstance(one, type) and issubclass(one, engine.EngineError) for one in found)
