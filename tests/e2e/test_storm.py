@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.e2e.installation import Installation
+from lab.airflow.installation import Installation
 from tests.storm.aftermath import look_after
 from tests.storm.storm import Storm, Wish
 

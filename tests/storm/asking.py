@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from tests.e2e.airflow_api import AirflowApi, ApiError
+from lab.airflow.airflow_api import AirflowApi, ApiError
 
 _Answer = TypeVar("_Answer")
 PATIENCE_S = 300.0

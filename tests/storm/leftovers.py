@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from lab.airflow.airflow_home import PARTS
+from lab.airflow.installation import Installation, wait_until
 from lab.ovirt import OvirtLab
-from tests.e2e.airflow_home import PARTS
-from tests.e2e.installation import Installation, wait_until
 from tests.storm.processes import below, list_processes, naming
 
 from vmferry.platforms.ovirt.disks import VERIFIED

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.installation import Installation, wait_until
+from lab.airflow.installation import Installation, wait_until
 from tests.storm.asking import PatientApi
 from tests.storm.guest import Guest, make_content
 from tests.storm.ledger import Ledger

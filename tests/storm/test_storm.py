@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab.airflow.installation import Installation, installation
 from tests.e2e.conftest import FAST
-from tests.e2e.installation import Installation, installation
 from tests.storm.aftermath import look_after
 from tests.storm.processes import naming
 from tests.storm.storm import Storm, Wish

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lab.airflow.installation import Installation
 from lab.ovirt import OvirtLab
-from tests.e2e.installation import Installation
 from tests.storm.processes import Process, below, list_processes
 
 WORKER_TITLE = "airflow worker -- "
