@@ -50,6 +50,7 @@ check "spelling" spelling
 check "shellcheck" shells
 check "sizes" "$PYTHON" scripts/check_sizes.py
 check "words" "$PYTHON" scripts/check_words.py
+check "terraform" "$PYTHON" scripts/check_terraform.py
 check "command docs" "$PYTHON" scripts/command_docs.py --check
 
 if [ "${#failed[@]}" -gt 0 ]; then
