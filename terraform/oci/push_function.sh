@@ -5,8 +5,9 @@
 set -euo pipefail
 
 readonly REPOSITORY=${1:?usage: push_function.sh REPOSITORY [TAG]; see terraform output function_repository}
-readonly SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../functions/oci_event" && pwd)
-readonly TAG=${2:-$(git -C "$SOURCE" rev-parse --short=12 HEAD)}
+SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../functions/oci_event" && pwd)
+TAG=${2:-$(git -C "$SOURCE" rev-parse --short=12 HEAD)}
+readonly SOURCE TAG
 
 tool() {
   local name

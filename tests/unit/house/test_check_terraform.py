@@ -32,7 +32,7 @@ FAULTS = {
     "wide policy": ("iam.tf", "to manage volumes ${local.in_main}", "to manage all-resources in tenancy", "too wide"),
     "policy in a whole tenancy": ("iam.tf", "to manage volumes ${local.in_main}", "to manage volumes in tenancy", "too wide"),
     "policy without a place": ("iam.tf", "to manage volumes ${local.in_main}", "to manage volumes", "cannot read"),
-    "misspelt verb": ("iam.tf", "to manage volumes ${", "to mange volumes ${", "cannot read"),
+    "misspelt verb": ("iam.tf", "to manage volumes ${", "to own volumes ${", "cannot read"),
     "provisioner": ("bucket.tf", "  lifecycle {", '  provisioner "local-exec" {\n    command = "id"\n  }\n\n  lifecycle {', "provisioner"),
     "old provider": ("versions.tf", '"oracle/oci"', '"hashicorp/oci"', "oracle/oci"),
     "no version": ("versions.tf", '"~> 8.0"', '">= 4"', "pin"),
