@@ -7,11 +7,11 @@ PYTHON := .venv/bin/python
 JOBS ?= 2
 ARGS ?=
 # What `make test` leaves to targets of their own.
-OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab_ovirt
+OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab_ovirt tests/integration/lab_oci
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup setup-airflow demo demo-airflow test test-ovirt test-airflow test-chaos test-chaos-airflow lint format bench docs lock engine clean
+.PHONY: help setup setup-airflow demo demo-airflow test test-ovirt test-oci test-airflow test-chaos test-chaos-airflow lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
@@ -35,6 +35,9 @@ test: setup ## unit, contract and integration tests, under 15 minutes
 
 test-ovirt: setup ## the oVirt driver against simulated engines over real imageio and qemu
 	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 tests/integration/lab_ovirt tests/integration/ovirt $(ARGS)
+
+test-oci: setup ## the simulated Oracle Cloud against the unmodified SDK, as root
+	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --durations=10 tests/integration/lab_oci $(ARGS)
 
 test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Airflow, minutes long
 	@$(PYTHON) -m pytest --durations=10 tests/unit/airflow tests/e2e $(ARGS)
