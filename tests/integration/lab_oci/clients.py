@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import oci
 from lab.jobs import wait_until
 from lab.oci.lab import OciLab
-
-import oci
 
 NO_RETRY = oci.retry.NoneRetryStrategy()
 
