@@ -1,4 +1,4 @@
-"""Gives back what dead runs left at the sites and in the vault; proven bytes never."""
+"""Gives back what dead runs left at the sites and in the vault; proven bytes never. And tells of backups too old."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
+from vmferry.operators.freshness import CheckFreshnessOperator
 from vmferry.operators.site import SweepOperator
 from vmferry.workflows.defaults import START, default_args
 
@@ -20,3 +21,4 @@ with DAG(
     default_args=default_args(),
 ) as dag:
     SweepOperator(task_id="sweep")
+    CheckFreshnessOperator(task_id="check_freshness")

@@ -17,6 +17,7 @@ DEFAULTS: dict[str, Any] = {
     "token_seconds": 86400,
     "critical_space": 0,
     "tolerate_silent_imageio": False,
+    "witness": "",
 }
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         publish,
     )
     from vmferry.operations.environment import validate_environment, validate_restore_environment
+    from vmferry.operations.freshness import list_late
     from vmferry.operations.janitor import list_leftovers, sweep
     from vmferry.operations.restore import (
         create_disks,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
         upload_disk,
         verify_disk,
     )
-    from vmferry.operations.tracing import detect_new_backups
+    from vmferry.operations.tracing import detect_new_backups, standing_restore
 
 _HOMES = {
     "backup": (
@@ -62,7 +63,8 @@ _HOMES = {
         "upload_disk",
         "verify_disk",
     ),
-    "tracing": ("detect_new_backups",),
+    "freshness": ("list_late",),
+    "tracing": ("detect_new_backups", "standing_restore"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -77,12 +79,14 @@ __all__ = [
     "detect_new_backups",
     "finish_restore",
     "get_vm_info",
+    "list_late",
     "list_leftovers",
     "open_point",
     "plan_restore",
     "publish",
     "restore_vm",
     "roll_back",
+    "standing_restore",
     "sweep",
     "upload_disk",
     "validate_environment",

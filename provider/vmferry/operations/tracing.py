@@ -25,6 +25,11 @@ def detect_new_backups(target: Target, vault: Vault, vm: str, rule: RestoreRule)
     return {"vm": vm, "name": name, "restored": restored, "new": new, "latest": new[-1] if new else None}
 
 
+def standing_restore(target: Target, vm: str, rule: RestoreRule) -> str | None:
+    """Say which backup the VM is that a restore of ours left under its name; None when it is no such VM, or absent."""
+    return restored_moment(target.find_vm(vm + rule.suffix))
+
+
 def moment_of(backup_id: str) -> str:
     """Give the time in a backup's id: with the VM's name it says which one it is, and it always fits into a tag."""
     return backup_id.rsplit("_", 2)[1]

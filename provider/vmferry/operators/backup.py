@@ -22,6 +22,7 @@ from vmferry.policy.vm import VmPolicy
 
 OPENED = "opened"
 """XCom key of the open backup."""
+_FIRST_PAUSE_S = 5.0
 
 
 class VmOperator(BoundOperator):
@@ -85,7 +86,7 @@ class CheckVmLockOperator(VmOperator):
     """Waits, without holding a worker, until nothing and nobody has the VM or a disk of it locked.
 
     :param wait_s: How long; then the task fails, and is retried as any.
-    :param every_s: How often it looks.
+    :param every_s: How often it looks, after some first looks that follow each other sooner.
     """
 
     def __init__(self, *, wait_s: float = 3600.0, every_s: float = 60.0, **given: Any) -> None:
@@ -110,11 +111,12 @@ class CheckVmLockOperator(VmOperator):
         except VmBusy as busy:
             if waited_s >= self.wait_s:
                 raise
-            self.log.info("%s; looking again in %g s", busy.what, self.every_s)
+            pause_s = min(self.every_s, max(_FIRST_PAUSE_S, waited_s))
+            self.log.info("%s; looking again in %g s", busy.what, pause_s)
         self.defer(
-            trigger=TimeDeltaTrigger(timedelta(seconds=self.every_s)),
+            trigger=TimeDeltaTrigger(timedelta(seconds=pause_s)),
             method_name="look",
-            kwargs={"waited_s": waited_s + self.every_s},
+            kwargs={"waited_s": waited_s + pause_s},
         )
         raise AssertionError("defer() does not return")
 

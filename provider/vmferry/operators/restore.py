@@ -55,16 +55,31 @@ class RestoreOperator(BoundOperator):
 
 
 class ValidateRestoreEnvironmentOperator(RestoreOperator):
-    """Checks log-in, cluster, storage, room, names and the backup, before anything is made."""
+    """Checks log-in, cluster, storage, room, names and the backup, before anything is made.
+
+    A VM that an earlier restore made and that may not be replaced stays: what follows is skipped.
+    """
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Look; change nothing."""
-        from vmferry.operations import validate_restore_environment
+        from vmferry.operations import standing_restore, validate_restore_environment
+        from vmferry.platforms.errors import NameTaken
 
+        rule = self.restore_rule()
         with open_site(self.site) as target:
-            return validate_restore_environment(
-                target, self.open_vault(), self.vm, self.restore_rule(), owner_of(context), backup=self.backup
-            )
+            try:
+                return validate_restore_environment(
+                    target, self.open_vault(), self.vm, rule, owner_of(context), backup=self.backup
+                )
+            except NameTaken:
+                standing = standing_restore(target, self.vm, rule)
+                if standing is None:
+                    raise
+        name = f"VM {self.vm}{rule.suffix} at {self.site['name']}"
+        self.log.warning(
+            "%s stays backup %s: replace_existing_vm is not set, so newer ones are kept only", name, standing
+        )
+        raise AirflowSkipException(f"{name} is backup {standing} and may not be replaced")
 
 
 class DetectNewBackupsOperator(RestoreOperator):

@@ -173,6 +173,7 @@ DOUBTFUL = [
     ("rpo", vm(rpo="12h"), "rpo", "more often"),
     ("outside-window", vm(backup_window={"start": "22:00", "end": "01:00"}), "backup_window", "into it"),
     ("every-minute", vm(schedule={"type": "cron", "expression": "* * * * *"}), "schedule", "half hour"),
+    ("never-again", vm(auto_restore=True, restore={"site": "b"}), "auto_restore", "replace_existing_vm"),
     ("deleted-early", vm(retention={"keep_monthly": 12, "max_backup_age_days": 90}), "retention.keep_monthly", "raise"),
 ]
 

@@ -105,3 +105,6 @@ def _check_restore(ground: Ground, vm: VmPolicy, place: Place) -> Iterator[Findi
     elif rule.site == vm.site and not rule.suffix and not rule.replace_existing:
         fix = "set vm_name_suffix, or replace_existing_vm"
         yield error((*place, "auto_restore"), "the restored VM would have the name of the one it came from", fix)
+    elif not rule.replace_existing:
+        message = f"only the first backup is restored: then a VM {vm.name + rule.suffix!r} is there, and it stays"
+        yield warning((*place, "auto_restore"), message, "set replace_existing_vm to restore the newer ones too")

@@ -107,7 +107,7 @@ def test_a_vm_that_is_busy_is_waited_for_without_a_worker(engine: OvirtLab, give
         operator.look(other, None, waited_s=60.0)
 
     ClosePointOperator(task_id="close", **given).execute(somebody)
-    assert deferred.value.kwargs == {"waited_s": 30.0}
+    assert deferred.value.kwargs == {"waited_s": 5.0}
     assert operator.look(other, None, waited_s=30.0)["vm"] == "web01"
 
 
