@@ -40,6 +40,9 @@ python39() {
   fi
 }
 
+# Its schema first, then our own rules.
+deployment() { check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml && "$PYTHON" scripts/check_deployment.py; }
+
 check "ruff" ruff check .
 check "ruff format" ruff format --check .
 check "mypy" mypy
@@ -51,6 +54,7 @@ check "shellcheck" shells
 check "sizes" "$PYTHON" scripts/check_sizes.py
 check "words" "$PYTHON" scripts/check_words.py
 check "terraform" "$PYTHON" scripts/check_terraform.py
+check "deployment" deployment
 check "command docs" "$PYTHON" scripts/command_docs.py --check
 
 if [ "${#failed[@]}" -gt 0 ]; then

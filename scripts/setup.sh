@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+readonly CALLER=setup
 readonly LOG=build/setup.log
 readonly LAST=build/setup.last # what the last command printed
 readonly VENV=.venv
@@ -12,67 +13,9 @@ readonly STAMP=$VENV/vmferry-setup.stamp
 readonly AIRFLOW_STAMP=$VENV/vmferry-airflow.stamp
 # The machine's own certificates, so that set-up also works behind a company's proxy.
 export UV_SYSTEM_CERTS=true UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=never
-export PIP_DISABLE_PIP_VERSION_CHECK=1 DEBIAN_FRONTEND=noninteractive
-
-say() { echo "setup: $*" | tee -a "$LOG"; }
-
-# Says what failed, after the end of what the last command printed.
-die() {
-  [ ! -s "$LAST" ] || tail -n 15 "$LAST" | sed 's/^/  | /' >&2
-  echo "setup: FAILED: $*" | tee -a "$LOG" >&2
-  exit 1
-}
-
-# Quiet; the log has it all. Descriptor 9 is our lock: no service that apt starts may keep it.
-run() {
-  local result=0
-  echo "+ $*" >>"$LOG"
-  "$@" >"$LAST" 2>&1 9>&- </dev/null || result=$?
-  cat "$LAST" >>"$LOG"
-  return "$result"
-}
-
-# A mirror that is just being updated or a line that drops: the same again mostly works.
-run_three_times() {
-  local pause
-  for pause in 5 10; do
-    if run "$@"; then return; fi
-    say "$(tail -n 1 "$LAST"); the same again in $pause s"
-    sleep "$pause"
-  done
-  run "$@"
-}
-
-# sudo asks for the password here, where it can be seen, if it has to.
-can_be_root() { [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || sudo -v; }; }; }
-
-as_root() {
-  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo --preserve-env=DEBIAN_FRONTEND "$@"; fi
-}
-
-listed_packages() { sed 's/#.*//' scripts/packages.apt | awk 'NF { print $1 }'; }
-
-missing_packages() {
-  local name
-  for name in "$@"; do
-    dpkg-query -W -f='${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed || echo "$name"
-  done
-}
-
-apt_get() { run_three_times as_root apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@"; }
-
-# One broken source of many is no reason to stop: the packages we need may come from another.
-update_lists() { apt_get update || say "apt-get update failed; going on with the package lists there are"; }
-
-install_packages() {
-  local missing
-  mapfile -t missing < <(missing_packages "$@")
-  [ "${#missing[@]}" -gt 0 ] || return 0
-  can_be_root || die "neither root nor sudo; ask an admin for: apt-get install ${missing[*]}"
-  say "apt packages: ${missing[*]}"
-  update_lists
-  apt_get install --no-install-recommends "${missing[@]}" || die "apt-get install ${missing[*]}; see $LOG"
-}
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+# shellcheck source=scripts/apt.sh
+. scripts/apt.sh
 
 is_good_python() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
@@ -97,7 +40,7 @@ install_python() {
 }
 
 inputs_hash() {
-  { cat requirements/dev.txt requirements/uv.txt pyproject.toml scripts/setup.sh "$@"; pwd; } | sha256sum | cut -d' ' -f1
+  { cat requirements/dev.txt requirements/uv.txt pyproject.toml scripts/setup.sh scripts/apt.sh "$@"; pwd; } | sha256sum | cut -d' ' -f1
 }
 
 is_up_to_date() {
@@ -149,7 +92,9 @@ has_airflow() {
 }
 
 install_airflow() {
-  local uv
+  local uv packages
+  mapfile -t packages < <(listed_packages scripts/packages-e2e.apt)
+  install_packages "${packages[@]}"
   has_airflow && return
   install_uv
   uv=$(find_uv)
@@ -167,7 +112,7 @@ set_up() {
   : >"$LAST"
   command -v dpkg-query >/dev/null || die "this is no Debian or Ubuntu; see scripts/packages.apt for what is needed"
   local packages
-  mapfile -t packages < <(listed_packages)
+  mapfile -t packages < <(listed_packages scripts/packages.apt scripts/packages-build.apt scripts/packages-dev.apt)
   install_packages "${packages[@]}"
   if is_up_to_date; then return; fi
   install_python

@@ -27,7 +27,7 @@ def test_every_target_but_help_and_clean_sets_up_first() -> None:
     assert without == {"help", "setup", "setup-airflow", "clean"}
 
 
-@pytest.mark.parametrize("name", ["dev.txt", "uv.txt"])
+@pytest.mark.parametrize("name", ["dev.txt", "uv.txt", "airflow.txt", "image.txt"])
 def test_a_lock_holds_pinned_names_and_nothing_else(name: str) -> None:
     lines = (ROOT / "requirements" / name).read_text().splitlines()
     assert lines
@@ -41,7 +41,8 @@ def test_the_lock_holds_what_is_asked_for() -> None:
 
 
 def test_every_apt_package_has_a_reason_and_stands_once() -> None:
-    lines = [line for line in (ROOT / "scripts/packages.apt").read_text().splitlines() if not line.startswith("#")]
+    lists = [path.read_text().splitlines() for path in sorted((ROOT / "scripts").glob("packages*.apt"))]
+    lines = [line for one in lists for line in one if not line.startswith("#")]
     assert [line for line in lines if not re.fullmatch(r"[a-z0-9.+-]+ +# \S.*", line)] == []
     names = [line.split()[0] for line in lines]
     assert len(names) == len(set(names))
