@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-CALL_ACTIONS = ("status", "delay", "drop", "lose_answer", "malformed", "cut_body", "slow")
+CALL_ACTIONS = ("status", "delay", "drop", "lose_answer", "malformed", "cut_body", "slow", "change_object")
 """On calls."""
 PHASE_ACTIONS = ("phase", "stuck", "delay", "delete")
 """On things that are about to enter a state."""

@@ -9,8 +9,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -226,6 +228,42 @@ class OciLab:
     def volume_path(self, volume: str) -> Path:
         """The file with a volume's bytes: a witness that knows nothing of instances."""
         return Path(self.hook("volume", id=volume)["path"])
+
+    # Objects, events, secrets.
+
+    def create_bucket(self, name: str, *, events: bool = True) -> str:
+        """Make a bucket, unless it is there; with events as the stack's bucket has them."""
+        self.hook("bucket", name=name, events=events)
+        return name
+
+    def put_object(
+        self, bucket: str, name: str, content: bytes | Path, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        """Store an object as an upload would (its event is sent), but not over HTTP; returns the etag."""
+        with tempfile.TemporaryDirectory(dir=self.directory) as directory:
+            path = content if isinstance(content, Path) else Path(directory) / "object"
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            made = self.hook("put_object", bucket=bucket, name=name, path=str(path), metadata=dict(metadata or {}))
+        return str(made["etag"])
+
+    def change_object(self, bucket: str, name: str) -> None:
+        """Overwrite an object with other bytes of the same length; the fault `change_object` does it in a read."""
+        self.hook("change_object", bucket=bucket, name=name)
+
+    def connect_function(self, *, socket: Path | None = None, url: str | None = None, **more: Any) -> None:
+        """Send events of objects to a function: at its unix socket, or at an http URL."""
+        where = {"socket": str(socket)} if socket else {"url": url}
+        self.settings(function={**where, **more})
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events: {event, attempts, state: pending, delivered, dead}."""
+        found: list[dict[str, Any]] = self.hook("events")
+        return found
+
+    def add_secret(self, name: str, content: str) -> str:
+        """Put a secret into the vault; returns its OCID."""
+        return str(self.hook("secret", name=name, content=content)["id"])
 
     def _wish(self) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lab.oci.site import Site
 
 _LINK = re.compile(r"/p/([^/]+)(/n/[^/]+/b/([^/]+)/[ou](?:/(.*))?)$", re.DOTALL)
+_OBJECT = re.compile(r"/n/[^/]+/b/([^/]+)/o/(.+)", re.DOTALL)
 READS = ("ObjectRead", "ObjectReadWrite", "AnyObjectRead", "AnyObjectReadWrite")
 WRITES = ("ObjectWrite", "ObjectReadWrite", "AnyObjectWrite", "AnyObjectReadWrite")
 
@@ -21,6 +22,14 @@ def follow_link(path: str) -> str:
     """Return the path that a link leads to, or the path itself."""
     match = _LINK.match(path)
     return match.group(2) if match else path
+
+
+def object_of(path: str) -> tuple[str, str]:
+    """Return the bucket and the object that a path is about."""
+    match = _OBJECT.fullmatch(path)
+    if match is None:
+        raise ValueError(f"{path} is no object's path")
+    return match.group(1), match.group(2)
 
 
 def open_link(site: Site, request: Request) -> Principal:

@@ -53,6 +53,7 @@ def _wake(site: Site) -> None:
     for instance in site.inventory.all("instance"):
         if instance.state == "RUNNING":
             instance.follow(Step("RUNNING", 0.01))
+    site.events.resume()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ import urllib.parse
 from typing import Any
 
 from lab.oci import api  # noqa: F401 - registers the routes
+from lab.oci.contents import change
 from lab.oci.faults import CODES, Rule
-from lab.oci.links import follow_link, open_link
+from lab.oci.links import follow_link, object_of, open_link
 from lab.oci.metadata import answer_federation
 from lab.oci.router import Refusal, Reply, Request, dispatch, find_route
 from lab.oci.signature import verify
@@ -136,12 +137,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if rule and rule.action == "status":
                 status = int(rule.value)
                 raise Refusal(status, rule.code or CODES.get(status, "InternalServerError"), rule.message)
+            if rule and rule.action == "change_object":
+                bucket, name = object_of(follow_link(request.path))
+                change(self.server.site, bucket, name)
             reply = self._route(request)
             if request.stream is not None and request.length == 0:
                 self.close_connection = False
             return reply
         except Refusal as refusal:
-            return Reply({"code": refusal.code, "message": refusal.message}, refusal.status)
+            body = {"code": refusal.code, "message": refusal.message} if refusal.status != 304 else None
+            return Reply(body, refusal.status)
         except (Cut, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - a border: the caller gets an answer whatever is wrong here

@@ -6,14 +6,19 @@ import json
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lab.oci.api.attachments import detach
+from lab.oci.api.buckets import add_bucket
 from lab.oci.api.compute import terminate
 from lab.oci.clock import enter
+from lab.oci.contents import change, path_of, store, take_file
 from lab.oci.guests import GuestError
-from lab.oci.model import Thing
+from lab.oci.model import REGION, Thing, new_id, timestamp
+from lab.oci.principals import new_key, private_pem
 from lab.oci.router import Refusal
+from lab.oci.signature import Principal
 from lab.oci.site import Site
 
 Hook = Callable[..., Any]
@@ -97,6 +102,75 @@ def do_volume(site: Site, id: str) -> dict[str, Any]:
     """Tell where a volume's bytes lie."""
     kind = "bootvolume" if ".bootvolume." in id else "volume"
     return {"path": str(site.volume_path(site.find(kind, id)))}
+
+
+@hook
+def do_bucket(site: Site, name: str, events: bool = True, compartment: str | None = None) -> None:
+    """Make a bucket, unless it is there."""
+    with site.lock:
+        home = compartment or next(iter(site.place.compartments.values()))
+        if name not in site.inventory.buckets:
+            add_bucket(site, {"name": name, "compartmentId": home, "objectEventsEnabled": events})
+
+
+@hook
+def do_put_object(site: Site, bucket: str, name: str, path: str, metadata: dict[str, str]) -> dict[str, Any]:
+    """Store a file of this machine as an object, as an upload would; its event is sent."""
+    headers = {f"opc-meta-{key}": value for key, value in metadata.items()}
+    content = take_file(site, Path(path))
+    with site.lock:
+        made = store(site, bucket, name, content, {"content-type": "application/octet-stream", **headers})
+    return {"etag": made["etag"]}
+
+
+@hook
+def do_object(site: Site, bucket: str, name: str) -> dict[str, Any]:
+    """Tell what an object is, and where its bytes lie."""
+    with site.lock:
+        found = site.inventory.objects[bucket][name]
+        return {**found, "path": str(path_of(site, found))}
+
+
+@hook
+def do_change_object(site: Site, bucket: str, name: str) -> None:
+    """Overwrite an object with other bytes of the same length."""
+    change(site, bucket, name)
+
+
+@hook
+def do_secret(site: Site, name: str, content: str) -> dict[str, str]:
+    """Put a secret into the vault; returns its OCID."""
+    with site.lock:
+        id = new_id("vaultsecret")
+        site.settings["secrets"][id] = {"name": name, "content": content, "time": timestamp()}
+        return {"id": id}
+
+
+@hook
+def do_resource_principal(site: Site, id: str, compartment: str | None = None) -> dict[str, str]:
+    """Make the environment that makes a process a function (or another resource) of the tenancy."""
+    key = new_key()
+    home = compartment or next(iter(site.place.compartments.values()))
+    claims = {"res_tenant": site.place.tenancy, "res_compartment": home, "res_type": "fnfunc", "res_id": id}
+    life = float(site.settings["resource_session_seconds"])
+    token = site.principals.issue_token(Principal("resource", id), key.public_key(), life, **claims)
+    return {
+        "OCI_RESOURCE_PRINCIPAL_VERSION": "2.2", "OCI_RESOURCE_PRINCIPAL_REGION": REGION,
+        "OCI_RESOURCE_PRINCIPAL_RPST": token, "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM": private_pem(key).decode(),
+    }  # fmt: skip
+
+
+@hook
+def do_events(site: Site) -> list[dict[str, Any]]:
+    """List the events, how often each was tried, and what came of it: pending, delivered, dead."""
+    with site.lock:
+        return list(site.inventory.deliveries)
+
+
+@hook
+def do_send_event(site: Site, event: dict[str, Any]) -> None:
+    """Deliver an event once more, or one that nobody has seen before."""
+    site.events.send(event)
 
 
 @hook

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.oci.clock import Clock
+from lab.oci.events import Events
 from lab.oci.faults import Faults
 from lab.oci.model import Inventory, StateFile, Thing, new_id
 from lab.oci.policies import DEFAULT_POLICIES, Policies
@@ -30,6 +31,7 @@ SETTINGS: dict[str, Any] = {
     "forget_seconds": 3600.0,
     "retry_token_seconds": 86400.0,
     "session_seconds": 1200.0,
+    "resource_session_seconds": 86400.0,
     "limits": {},
     "full": [],
     "policies": DEFAULT_POLICIES,
@@ -38,11 +40,14 @@ SETTINGS: dict[str, Any] = {
     "cut_until": 0.0,
     "cut_hangs": False,
     "cloud_init_error": "",
+    "event_tries": 3,
+    "function_seconds": 30.0,
     "backup_policies": {},
 }
 """delay: seconds that a state lasts, `delays` by name (instance.provisioning ...) · full: "AD" or "AD/fault domain"
-without room · limits: kind → number · function: {url | socket} that gets events · cut_until: no
-answers before; cut_hangs: not even a reset · cloud_init_error: what workers' cloud-init ends with."""
+without room · limits: kind → number · function: {url | socket, types, buckets} that gets events · event_tries: then an
+event is a dead letter · cut_until: no answers before; cut_hangs: not even a reset · cloud_init_error: what workers'
+cloud-init ends with · backup_policies: name → OCID of a compartment's own."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Site:
         self.guests: dict[str, Guest] = {}
         self.pool = ThreadPoolExecutor(16, thread_name_prefix="step")
         self.clock = Clock(self)
+        self.events = Events(self)
         self.port = 0
         self.metadata_port = 0
 

@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
-from lab.oci.api import attachments, blocks, compute, identity, images, network, policies, work_requests
+from lab.oci.api import (
+    attachments,
+    blocks,
+    buckets,
+    compute,
+    identity,
+    images,
+    links,
+    network,
+    objects,
+    policies,
+    secrets,
+    uploads,
+    work_requests,
+)
 
-__all__ = ["attachments", "blocks", "compute", "identity", "images", "network", "policies", "work_requests"]
+__all__ = [
+    "attachments",
+    "blocks",
+    "buckets",
+    "compute",
+    "identity",
+    "images",
+    "links",
+    "network",
+    "objects",
+    "policies",
+    "secrets",
+    "uploads",
+    "work_requests",
+]
