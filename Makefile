@@ -11,7 +11,7 @@ OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup setup-airflow demo demo-airflow test test-ovirt test-oci test-airflow test-chaos test-chaos-airflow lint format bench docs lock engine clean
+.PHONY: help setup setup-airflow demo demo-disk lab test test-ovirt test-oci test-airflow test-chaos test-chaos-airflow lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
@@ -24,11 +24,14 @@ setup: ## install what is missing: apt packages, .venv, vmferry itself
 setup-airflow: ## the same and Airflow, into the same .venv
 	@scripts/setup.sh airflow
 
-demo: setup ## a disk is backed up, damaged, caught and restored, on this machine, in two minutes
+demo: setup-airflow ## a VM is backed up, its site dies, it lives on at another: through a real Airflow (DEMO_EXIT=1: then end)
 	@$(PYTHON) -m lab.demo
 
-demo-airflow: setup-airflow ## a VM goes from one simulated oVirt site to another through a real Airflow (DEMO_EXIT=1: then end)
-	@$(PYTHON) -m lab.demo.product
+demo-disk: setup ## a disk is backed up, damaged, caught and restored, on this machine, in two minutes
+	@$(PYTHON) -m lab.demo.disk
+
+lab: setup ## two simulated oVirt sites with VMs at work, for your own Airflow, until Ctrl-C (docs/lab.md)
+	@$(PYTHON) -m lab.demo sites
 
 test: setup ## unit, contract and integration tests, under 15 minutes
 	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 $(OTHER_SUITES:%=--ignore=%) tests/unit tests/contract tests/integration $(ARGS)

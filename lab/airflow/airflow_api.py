@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 _DONE = frozenset({"success", "failed"})
@@ -37,14 +38,17 @@ class AirflowApi:
         body = {"username": self._user, "password": self._password}
         self._token = self.call("POST", "/auth/token", body)["access_token"]
 
-    def healthy(self, parts: Sequence[str]) -> bool:
-        """Tell whether the server answers and all its parts report."""
+    def unhealthy(self, parts: Sequence[str]) -> tuple[str, ...]:
+        """Name the parts that do not report to the server, or all when it does not answer itself."""
         try:
             found = self.call("GET", "/api/v2/monitor/health")
         except (OSError, ApiError):
-            return False
-        wanted = [_HEALTH_NAMES[part] for part in parts if part in _HEALTH_NAMES]
-        return all((found.get(name) or {}).get("status") == "healthy" for name in wanted)
+            return tuple(parts)
+        return tuple(
+            part
+            for part in parts
+            if part in _HEALTH_NAMES and (found.get(_HEALTH_NAMES[part]) or {}).get("status") != "healthy"
+        )
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Ask and give the JSON of the answer; raises `ApiError`."""
@@ -104,9 +108,14 @@ class AirflowApi:
             body["dag_run_id"] = run_id
         return str(self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
+    def find_run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Give a run: its state, when it began and ended."""
+        found: dict[str, Any] = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}")
+        return found
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Say how a run is."""
-        return str(self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}")["state"])
+        return str(self.find_run(dag_id, run_id)["state"])
 
     def wait_for_run(self, dag_id: str, run_id: str, *, timeout_s: float = 300.0) -> str:
         """Wait for the end of a run and give its state."""
@@ -124,6 +133,11 @@ class AirflowApi:
         )["task_instances"]
         return found
 
+    def task_end(self, dag_id: str, run_id: str, task_id: str) -> datetime:
+        """Say when a task ended; of a mapped one, the last of them."""
+        ends = [one["end_date"] for one in self.tasks(dag_id, run_id) if one["task_id"] == task_id]
+        return max(datetime.fromisoformat(one) for one in ends)
+
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Give the state of each task of a run; mapped ones as ``task[0]``."""
         return {_label(one): str(one["state"]) for one in self.tasks(dag_id, run_id)}
@@ -140,8 +154,12 @@ class AirflowApi:
 
     def last_run(self, dag_id: str) -> str:
         """Give the id of the run that was begun last."""
-        found = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=1&order_by=-run_after")["dag_runs"]
-        return str(found[0]["dag_run_id"])
+        return self.list_runs(dag_id)[0]
+
+    def list_runs(self, dag_id: str) -> list[str]:
+        """Give the ids of the runs, the newest first."""
+        found = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=-run_after")["dag_runs"]
+        return [str(one["dag_run_id"]) for one in found]
 
     def state_store(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Give what a task noted for itself: its progress."""

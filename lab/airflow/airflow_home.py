@@ -38,6 +38,7 @@ class AirflowHome:
         *,
         settings: Mapping[str, str] | None = None,
         keep_away: Sequence[str] = (),
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.home = home
         self.password = secrets.token_urlsafe(12)
@@ -45,6 +46,7 @@ class AirflowHome:
         self.url = f"http://127.0.0.1:{self.port}"
         self._dag_folders = dag_folders
         self._settings = dict(settings or {})
+        self._tell = tell
         self._parts = tuple(part for part in PARTS if part not in keep_away)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._secret = secrets.token_hex(32)
@@ -56,11 +58,13 @@ class AirflowHome:
         (self.home / "passwords.json").write_text(json.dumps({"admin": self.password}))
         for folder in self._dag_folders.values():
             folder.mkdir(parents=True, exist_ok=True)
+        self._tell("Airflow: making its database (SQLite)")
         self.run("db", "migrate")
+        self._tell(f"Airflow: starting {', '.join(self._parts)}")
         for part in self._parts:
             self.start_part(part)
         api = AirflowApi(self.url, "admin", self.password)
-        self._wait(lambda: api.healthy(self._parts), f"Airflow in {self.home} to be healthy")
+        self._wait(api)
         api.log_in()
         return api
 
@@ -132,10 +136,6 @@ class AirflowHome:
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
 
     def _configuration(self) -> dict[str, str]:
-        bundles = [
-            {"name": name, "classpath": _LOCAL_BUNDLE, "kwargs": {"path": str(path), "refresh_interval": 2}}
-            for name, path in self._dag_folders.items()
-        ]
         named = {
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__PARALLELISM": "4",
@@ -151,9 +151,10 @@ class AirflowHome:
             "API_AUTH__JWT_SECRET": self._secret,
             "API__SECRET_KEY": self._secret,
             "CORE__FERNET_KEY": self._fernet_key,
-            "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": describe_bundles(self._dag_folders),
             "DAG_PROCESSOR__REFRESH_INTERVAL": "2",
-            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            # New and changed files are parsed at once all the same.
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "LOGGING__WORKER_LOG_SERVER_PORT": str(self._log_port),
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._trigger_log_port),
@@ -168,14 +169,19 @@ class AirflowHome:
     def _options(self, part: str) -> list[str]:
         return ["--host", "127.0.0.1", "--port", str(self.port)] if part == "api-server" else []
 
-    def _wait(self, is_there: Callable[[], bool], what: str, timeout_s: float = HEALTHY_S) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not is_there():
+    def _wait(self, api: AirflowApi, timeout_s: float = HEALTHY_S) -> None:
+        """Wait until every part answers, and say which does not yet."""
+        deadline, missing = time.monotonic() + timeout_s, self._parts
+        while missing:
             dead = [part for part, process in self._running.items() if process.poll() is not None]
             if dead or time.monotonic() > deadline:
-                why = f"{', '.join(dead)} died" if dead else f"not within {timeout_s:g} s"
-                raise RuntimeError(f"waited for {what}: {why}\n{self.component_logs()}")
+                why = f"{', '.join(dead)} died" if dead else f"no answer of {', '.join(missing)} for {timeout_s:g} s"
+                raise RuntimeError(f"Airflow in {self.home} does not start: {why}\n{self.component_logs()}")
             time.sleep(0.5)
+            still = api.unhealthy(self._parts)
+            if still != missing and still:
+                self._tell(f"Airflow: waiting for {', '.join(still)}")
+            missing = still
 
 
 @contextlib.contextmanager
@@ -185,6 +191,14 @@ def airflow_running(home: AirflowHome) -> Iterator[AirflowApi]:
         yield home.start()
     finally:
         home.stop()
+
+
+def describe_bundles(folders: Mapping[str, Path]) -> str:
+    """Say to Airflow where DAG files are, as it wants to hear it."""
+    return json.dumps([
+        {"name": name, "classpath": _LOCAL_BUNDLE, "kwargs": {"path": str(path), "refresh_interval": 2}}
+        for name, path in folders.items()
+    ])  # fmt: skip
 
 
 def _program() -> list[str]:

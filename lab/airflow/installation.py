@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,17 +43,7 @@ class Installation:
 
     def write_policy(self, **more: Any) -> None:
         """Write the policy, with what is the same in all of ours."""
-        said = {
-            "source_ovirt_url": self.production.url,
-            "source_ovirt_user": self.production.user,
-            "source_ovirt_cert_path": str(self.production.ca),
-            "target_ovirt_url": self.recovery.url,
-            "target_ovirt_user": self.recovery.user,
-            "target_ovirt_cert_path": str(self.recovery.ca),
-            "backup_directory": str(self.vault),
-            "restore_settings": {"target_cluster_name": "Default", "target_storage_domain_name": "dr-data"},
-        }
-        self.policy_file.write_text(json.dumps({**said, **more}))
+        write_policy(self.policy_file, self.production, self.recovery, self.vault, **more)
 
     def run(self, dag_id: str, conf: dict[str, Any] | None = None, *, timeout_s: float = 600.0) -> str:
         """Run a DAG to its good end and give the run's id; raises with the logs of the tasks that failed."""
@@ -65,6 +56,10 @@ class Installation:
     def render(self) -> None:
         """Make the policy's DAGs, by the DAG that does it, and wait until they are listed and switched on."""
         self.run("generate_complete_dynamic_dags")
+        self.switch_on_rendered()
+
+    def switch_on_rendered(self) -> list[str]:
+        """Wait until the policy's DAGs are listed, and switch them on; give their ids."""
         from vmferry.policy.load import load
         from vmferry.policy.resolve import resolve
 
@@ -72,12 +67,28 @@ class Installation:
         self.api.wait_for_dags(*ids)
         for dag_id in ids:
             self.api.switch_on(dag_id)
+        return ids
 
 
 @contextmanager
 def installation(directory: Path, **settings: str) -> Iterator[Installation]:
-    """Start it all; stop it all."""
-    with OvirtLab(directory / "prod", "prod") as production, OvirtLab(directory / "dr", "dr") as recovery:
+    """Start it all; stop it all. `settings` are for Airflow, as it names them in an environment."""
+    with told_installation(directory, settings) as made:
+        yield made
+
+
+@contextmanager
+def told_installation(
+    directory: Path,
+    settings: Mapping[str, str],
+    *,
+    prepare: Callable[[OvirtLab, OvirtLab], None] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Installation]:
+    """Do the same. `prepare` fills the sites while Airflow starts; `tell` hears how far it is."""
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        sites = pool.submit(start_sites, directory, prepare)
+        stack.callback(stop_sites, sites)
         home = AirflowHome(
             directory / "airflow",
             {"vmferry": ROOT / "dags", "rendered": directory / "rendered"},
@@ -86,15 +97,71 @@ def installation(directory: Path, **settings: str) -> Iterator[Installation]:
                 "AIRFLOW__VMFERRY__RENDERED_DAGS": str(directory / "rendered"),
                 **settings,
             },
+            tell=tell,
         )
-        with airflow_running(home) as api:
-            made = Installation(directory, production, recovery, home, api)
-            for site, lab in zip(SITES, (production, recovery), strict=True):
-                connect(api, site, lab)
-            api.wait_for_dags("generate_complete_dynamic_dags", "restore_vm")
-            for dag_id in ("generate_complete_dynamic_dags", "restore_vm", "dr_drill"):
-                api.switch_on(dag_id)
-            yield made
+        api = stack.enter_context(airflow_running(home))
+        made = Installation(directory, *sites.result(), home, api)
+        for site, lab in zip(SITES, (made.production, made.recovery), strict=True):
+            connect(api, site, lab)
+        api.wait_for_dags("generate_complete_dynamic_dags", "restore_vm", "dr_drill")
+        for dag_id in ("generate_complete_dynamic_dags", "restore_vm", "dr_drill"):
+            api.switch_on(dag_id)
+        yield made
+
+
+def start_sites(
+    directory: Path, prepare: Callable[[OvirtLab, OvirtLab], None] | None = None
+) -> tuple[OvirtLab, OvirtLab]:
+    """Start the two simulated sites, production and DR."""
+    with ExitStack() as stack:
+        labs = (
+            stack.enter_context(OvirtLab(directory / "prod", "prod")),
+            stack.enter_context(OvirtLab(directory / "dr", "dr")),
+        )
+        if prepare is not None:
+            prepare(*labs)
+        stack.pop_all()
+        return labs
+
+
+def stop_sites(sites: Future[tuple[OvirtLab, OvirtLab]]) -> None:
+    """Stop them, if they ever started."""
+    if sites.exception() is None:
+        for lab in sites.result():
+            lab.close()
+
+
+def write_policy(path: Path, production: OvirtLab, recovery: OvirtLab, vault: Path, **more: Any) -> None:
+    """Write a policy that says where the sites and the vault are, and `more`; passwords are in the connections."""
+    said = {
+        "source_ovirt_url": production.url,
+        "source_ovirt_user": production.user,
+        "source_ovirt_cert_path": str(production.ca),
+        "target_ovirt_url": recovery.url,
+        "target_ovirt_user": recovery.user,
+        "target_ovirt_cert_path": str(recovery.ca),
+        "backup_directory": str(vault),
+        "restore_settings": {
+            "target_cluster_name": "Default", "target_storage_domain_name": f"{recovery.name}-data",
+        },
+    }  # fmt: skip
+    path.write_text(json.dumps({**said, **more}, indent=2))
+
+
+def connect(api: AirflowApi, site: str, lab: OvirtLab) -> None:
+    """Store the connection of a site, as an admin does in the form."""
+    api.add_connection(f"vmferry_{site}", **describe_connection(lab))
+
+
+def describe_connection(lab: OvirtLab) -> dict[str, Any]:
+    """Give what an admin types into the form of a site's connection."""
+    return {
+        "conn_type": "vmferry_ovirt",
+        "host": lab.url,
+        "login": lab.user,
+        "password": lab.password_secret,
+        "extra": {"ca_file": str(lab.ca)},
+    }
 
 
 def wait_until(is_so: Callable[[], bool], what: str, *, timeout_s: float = 300.0) -> None:
@@ -104,18 +171,6 @@ def wait_until(is_so: Callable[[], bool], what: str, *, timeout_s: float = 300.0
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s:g} s for {what}")
         time.sleep(0.5)
-
-
-def connect(api: AirflowApi, site: str, lab: OvirtLab) -> None:
-    """Store the connection of a site, as an admin does in the form."""
-    api.add_connection(
-        f"vmferry_{site}",
-        conn_type="vmferry_ovirt",
-        host=lab.url,
-        login=lab.user,
-        password=lab.password_secret,
-        extra={"ca_file": str(lab.ca)},
-    )
 
 
 def make_disk(path: Path, size_bytes: int, seed: int) -> Path:

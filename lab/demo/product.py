@@ -1,123 +1,179 @@
-"""``make demo-airflow``: two simulated oVirt sites and a real Airflow; a VM is backed up, changed, restored, rehearsed.
+"""The whole story: a policy becomes DAGs, a VM is backed up while its guest writes, its site dies, it lives on at DR.
 
+Two simulated oVirt sites over real qemu and real ovirt-imageio, a real Airflow on SQLite, real file systems.
 With DEMO_EXIT=1 it ends when all is shown; else Airflow's UI stays open until Ctrl-C.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.airflow.installation import Installation, add_vm, installation
+from lab.airflow.installation import Installation, told_installation, write_policy
+from lab.demo import estate
+from lab.demo.frozen import FrozenWitness
+from lab.demo.restored import check_disks
+from lab.demo.runs import describe_length, first_run, run_dag, watch_dag
+from lab.demo.teller import Teller
 from lab.ovirt import OvirtLab
-from lab.ovirt.lab import LabVm
-from vmferry.engine.units import MiB, format_bytes, format_seconds
+from lab.ovirt.guest import FrozenMoment, LabGuest
+from vmferry.engine.units import format_bytes, format_seconds
 
 VM = "web01"
-DAG = f"backup_{VM}"
-_began = time.monotonic()
+BACKUP = f"backup_{VM}"
+RENDERER = "generate_complete_dynamic_dags"
+# The scheduler of a small demo may look around more often.
+SPEEDY = {"AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3"}
 
 
-def main() -> int:
-    """Tell the story."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    say("starting two simulated oVirt sites (real qemu, real imageio) and a real Airflow on SQLite; a minute or two")
-    with tempfile.TemporaryDirectory(prefix="vmferry-demo-") as directory, installation(Path(directory)) as made:
-        show_addresses(made)
-        equal = tell(made)
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup, and what was seen without vmferry at the same moment."""
+
+    summary: dict[str, Any]
+    took: str
+    moment: FrozenMoment
+    witnessed: Sequence[str]
+    """Per disk: the root of what the guest held."""
+
+    @property
+    def roots(self) -> dict[str, str]:
+        """Per disk: the root that the vault has."""
+        return {disk["name"]: disk["root"] for disk in self.summary["disks"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A restored VM."""
+
+    up_after_s: float
+    disks: dict[str, str]
+    """Ids at the DR site, by name."""
+    read_back: dict[str, str]
+    """Roots that the restore itself read back."""
+
+
+def main(room: Path) -> int:
+    """Tell it; exits with 1 as soon as something does not hold."""
+    teller, guests = Teller(room), {}
+
+    def prepare(production: OvirtLab, recovery: OvirtLab) -> None:
+        guests.update(estate.add_vms(production, room / "guests"))
+        # Before Airflow is up: the DAG that renders it runs as soon as it is switched on.
+        write_policy(room / "variables.json", production, recovery, room / "vault", vms_config=estate.POLICY)
+        teller.say(f"two simulated oVirt sites are up; production runs {', '.join(guests)}")
+
+    teller.chapter("1. Two sites and an Airflow start")
+    teller.say("Simulated: the oVirt engines. Real: qemu, ovirt-imageio, the file systems, Airflow (on SQLite).")
+    with told_installation(room, SPEEDY, prepare=prepare, tell=teller.say) as made:
+        show_addresses(teller, made)
+        tell(teller, made, guests[VM])
+        show_ui(teller, made)
         if os.environ.get("DEMO_EXIT") != "1":
-            show_addresses(made)
-            say("Ctrl-C ends it")
-            try:
-                stop.wait()
-            except KeyboardInterrupt:
-                say("stopping")
-    say("nothing is left running")
-    return 0 if equal else 1
+            teller.say("It stays open for you to look around. Ctrl-C ends and removes all of it.")
+            threading.Event().wait()
+    teller.end()
+    return 0
 
 
-def tell(made: Installation) -> bool:
-    """Run the DAGs; True when production, vault and DR have the same roots and bytes."""
-    vm = add_vm(made.production, made.directory, VM)
-    made.write_policy(vms_config={VM: {"schedule": {"type": "simple", "pattern": "daily", "time": "02:00"}}})
-    say("the policy is rendered by its DAG: generate_complete_dynamic_dags")
-    made.render()
-    say("full backup")
-    full = back_up(made)
-    made.production.guest_write(vm.disks[0], 5 * MiB, b"the guest goes on writing " * 4000)
-    made.production.guest_zero(vm.disks[1], 0, 2 * MiB)
-    say("the guest wrote; incremental backup")
-    incremental = back_up(made)
-    say("restore at the DR site: each disk is read back and proven before the VM is made")
-    run_id = made.run("restore_vm", {"vm": VM})
-    restored = made.api.xcom("restore_vm", run_id, "create_vm")
-    disks = made.api.all_xcoms("restore_vm", run_id, "restore_vm_disks")
-    say("drill: restored without networks, measured, removed")
-    measured = made.api.xcom("dr_drill", made.run("dr_drill", {"vm": VM}), "measure_drill")
-    return show_result(made, vm, [full, incremental], restored, disks, measured)
+def tell(teller: Teller, made: Installation, guest: LabGuest) -> None:
+    """Run the DAGs, from the policy to the drill."""
+    teller.chapter("2. The policy becomes DAGs")
+    teller.say(f"the policy is {made.policy_file}; the DAG that renders it runs by its schedule")
+    watch_dag(teller, made.api, RENDERER, first_run(made.api, RENDERER))
+    teller.say(f"rendered and switched on: {', '.join(made.switch_on_rendered())}")
+    teller.chapter(f"3. Two backups of {VM}, whose guest never stops writing")
+    with contextlib.closing(FrozenWitness(guest, made.directory / "witness")) as witness, guest.writing():
+        backups = [back_up(teller, made, guest, witness) for _ in range(2)]
+    teller.chapter("4. Production is gone")
+    guest.close()
+    made.production.lose_power()
+    lost_at = time.time()
+    teller.say("kill -9: the engine, the host, all VMs, imageio. What is left is the vault, and the other site.")
+    teller.chapter(f"5. {VM} comes back at the DR site")
+    restored = restore(teller, made)
+    teller.chapter("6. A drill runs, and witnesses look at what was restored")
+    drill = made.api.trigger("dr_drill", {"vm": VM})
+    disks = [restored.disks[name] for name in backups[-1].roots]
+    found = check_disks(teller, made.recovery, made.directory / "restored", guest, disks, backups[-1].moment)
+    watch_dag(teller, made.api, "dr_drill", drill)
+    measured = made.api.xcom("dr_drill", drill, "measure_drill")
+    teller.chapter("7. What it comes to")
+    show_backups(teller, backups)
+    teller.say(
+        f"RPO {format_seconds(lost_at - backups[-1].moment.at)}: the disaster came so long after the last backup froze"
+    )
+    teller.say(f"RTO {format_seconds(restored.up_after_s)}: from the click on restore until {VM} was up at DR")
+    teller.say(f"the drill says RTO {format_seconds(measured['rto_s'])}, RPO {format_seconds(measured['rpo_s'])}")
+    show_roots(teller, backups, restored, found)
 
 
-def back_up(made: Installation) -> dict[str, Any]:
+def back_up(teller: Teller, made: Installation, guest: LabGuest, witness: FrozenWitness) -> Backup:
     """Make one backup."""
-    found: dict[str, Any] = made.api.xcom(DAG, made.run(DAG), "publish")
-    return found
+    before = guest.written.bytes
+    run_id = run_dag(teller, made.api, BACKUP)
+    summary = made.api.xcom(BACKUP, run_id, "publish")
+    teller.say(f"meanwhile the guest wrote {format_bytes(guest.written.bytes - before)}")
+    return Backup(summary, describe_length(made.api, BACKUP, run_id), guest.moments[-1], witness.last_roots())
 
 
-def show_result(
-    made: Installation,
-    vm: LabVm,
-    backups: Sequence[dict[str, Any]],
-    restored: dict[str, Any],
-    disks: Sequence[dict[str, Any]],
-    measured: dict[str, Any],
-) -> bool:
-    """Print the tables; compare roots, and bytes past everything of ours."""
-    for backup in backups:
-        took = format_seconds(sum(disk["seconds"] for disk in backup["disks"]))
-        sizes = f"read {format_bytes(backup['read_bytes'])}, stored {format_bytes(backup['written_bytes'])}"
-        print(f"  {backup['backup']}: {backup['mode']}, {backup['consistency']}-consistent, {sizes}, {took}")
-    roots = {disk["name"]: disk["root"] for disk in backups[-1]["disks"]}
-    ids = {disk["name"]: disk["id"] for disk in disks}
+def restore(teller: Teller, made: Installation) -> Restored:
+    """Restore the VM at the DR site and start it."""
+    began = time.time()
+    run_id = run_dag(teller, made.api, "restore_vm", {"vm": VM, "name": VM, "start": True})
+    # What comes after that task only looks whether something is to be given back.
+    up_at = made.api.task_end("restore_vm", run_id, "create_vm").timestamp()
+    disks = made.api.all_xcoms("restore_vm", run_id, "restore_vm_disks")
+    read_back = made.api.xcom("restore_vm", run_id, "create_vm")["roots"]
+    statuses = {one["name"]: one["status"] for one in made.recovery.state()["vms"].values()}
+    teller.check(statuses == {VM: "up"}, f"the simulated engine at DR says that {VM} is up")
+    return Restored(up_at - began, {disk["name"]: disk["id"] for disk in disks}, read_back)
+
+
+def show_backups(teller: Teller, backups: Sequence[Backup]) -> None:
+    """Print what was read and stored."""
+    teller.say(f"{'BACKUP':<42} {'GUEST':<24} {'READ':>10} {'STORED':>10} {'RUN':>10}")
+    for one in backups:
+        said, kept = one.summary, f"{one.summary['consistency']}-consistent"
+        sizes = f"{format_bytes(said['read_bytes']):>10} {format_bytes(said['written_bytes']):>10}"
+        teller.say(f"{said['backup']:<42} {kept:<24} {sizes} {one.took:>10}")
+
+
+def show_roots(teller: Teller, backups: Sequence[Backup], restored: Restored, found: Sequence[str]) -> None:
+    """Print the roots and compare them."""
+    columns = ("PRODUCTION, FROZEN", "VAULT", "DR, READ BACK", "DR, WITNESS")
+    teller.say(f"{'ROOTS':<26}{''.join(f'{one:<20}' for one in columns)}")
     equal = True
-    print(f"\n  {'DISK':<14}{'ROOT IN THE VAULT':<22}{'READ BACK AT DR':<22}{'BYTES AT PRODUCTION AND DR'}")
-    for name, disk in zip(sorted(roots), vm.disks, strict=True):
-        same = digest(made.production, disk, made) == digest(made.recovery, ids[name], made)
-        equal = equal and same and roots[name] == restored["roots"][name]
-        words = "equal" if same else "DIFFER"
-        print(f"  {name:<14}{roots[name][:16]}…     {restored['roots'][name][:16]}…     {words}")
-    print(f"\n  RTO {format_seconds(measured['rto_s'])}, RPO {format_seconds(measured['rpo_s'])} (of the drill)\n")
-    return equal
+    for backup in backups:
+        last = backup is backups[-1]
+        for number, (name, root) in enumerate(backup.roots.items()):
+            row = [backup.witnessed[number], root]
+            row += [restored.read_back[name], found[number]] if last else []
+            equal = equal and len(set(row)) == 1
+            cells = "".join(f"{cell:<20}" for cell in [*(one[:16] for one in row), *["-"] * (4 - len(row))])
+            word = "equal" if len(set(row)) == 1 else "DIFFER"
+            teller.say(f"{name + ', ' + backup.summary['mode']:<26}{cells}{word}")
+    teller.check(equal, "production's frozen moments, the vault and the disks at DR have equal roots")
 
 
-def digest(lab: OvirtLab, disk: str, made: Installation) -> str:
-    """Hash what a disk holds now."""
-    path = made.directory / "witness.raw"
-    lab.copy_disk(disk, path)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    path.unlink()
-    return found
-
-
-def show_addresses(made: Installation) -> None:
+def show_addresses(teller: Teller, made: Installation) -> None:
     """Say where to look."""
-    say(f"Airflow: {made.api.url}  user admin, password {made.home.password}")
-    for lab in (made.production, made.recovery):
-        say(f"simulated engine {lab.name}: {lab.url}  user {lab.user}, password {lab.password_secret}")
+    for line in (*estate.describe_engine(made.production), *estate.describe_engine(made.recovery)):
+        teller.say(line)
+    show_ui(teller, made)
 
 
-def say(text: str) -> None:
-    """Print with the time."""
-    print(f"[{time.monotonic() - _began:5.0f} s] {text}", flush=True)
+def show_ui(teller: Teller, made: Installation) -> None:
+    """Say where Airflow is."""
+    teller.say(f"Airflow's UI: {made.api.url}   user admin   password {made.home.password}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Path(sys.argv[1])))

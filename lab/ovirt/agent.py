@@ -15,7 +15,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lab.imageio import ImageioDaemon
 from vmferry.engine.qemu.child import start_bound
@@ -23,10 +23,22 @@ from vmferry.engine.qemu.child import start_bound
 STOP_S = 30.0
 
 
+class GuestAgent(Protocol):
+    """What runs inside of a VM and is asked to stop writing for a moment."""
+
+    def freeze(self) -> None:
+        """Write nothing until `thaw`."""
+
+    def thaw(self) -> None:
+        """Go on; may be called twice."""
+
+
 class HostAgent:
     """Owns the processes of one simulated host."""
 
     def __init__(self, run: Path, logs: Path, imageio: ImageioDaemon) -> None:
+        self.guests: dict[str, GuestAgent] = {}
+        """By VM; one that is not here has nothing to freeze."""
         self.socket = run / "agent.sock"
         self.imageio = imageio
         self._logs = logs
@@ -42,6 +54,7 @@ class HostAgent:
         """Do one thing that the engine asked for."""
         able: dict[str, Callable[..., dict[str, Any]]] = {
             "spawn": self._spawn, "stop": self._stop, "is_alive": self._is_alive, "imageio": self._steer_imageio,
+            "freeze": self._freeze, "thaw": self._thaw,
         }  # fmt: skip
         return able[wish.pop("do")](**wish)
 
@@ -78,6 +91,23 @@ class HostAgent:
             if action in ("start", "restart"):
                 self.imageio.start()
         return {"port": self.imageio.port, "pid": self.imageio.pid}
+
+    def _freeze(self, vm: str) -> dict[str, Any]:
+        if vm in self.guests:
+            self.guests[vm].freeze()
+        return {}
+
+    def _thaw(self, vm: str) -> dict[str, Any]:
+        if vm in self.guests:
+            self.guests[vm].thaw()
+        return {}
+
+    def kill_all(self) -> None:
+        """Kill -9 everything, as a host that loses power does."""
+        with self._lock:
+            for process in self._processes.values():
+                end(process, kill=True)
+            self._processes.clear()
 
     def pids(self) -> dict[str, int]:
         """Name the processes that run."""

@@ -1,44 +1,75 @@
-"""A guest with a real file system in a VM of the lab: it changes files, and a database that never stops writing.
+"""A guest with real file systems in a VM of the lab: it changes files, and it has a database that never stops writing.
 
-No machine boots. All that it writes goes through the VM's real qemu, as a guest's writes do.
+No machine boots. All that it writes goes through the VM's real qemu, as a guest's writes do. When the engine asks the
+guest's agent to freeze the file systems, the guest writes nothing until they are thawed, and notes what it holds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import random
-import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.disks import LabDisk, make_disk, make_file_system
 from lab.ovirt.lab import LabVm, OvirtLab
-from vmferry.engine.endpoint import EndpointSpec
-from vmferry.engine.endpoints import open_target
+from lab.ovirt.volumes import VOLUMES, GuestVolume
 
-KiB, MiB = 1 << 10, 1 << 20
-BLOCK = 4096
-DATABASE, DATABASE_BYTES = "DATABASE.DAT", 4 * MiB
+_PAGES_AT_ONCE = 8
+_FILES_EVERY_S = 2.0
+_DATABASE_EVERY_S = 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class FrozenMoment:
+    """What the guest held while its file systems were frozen."""
+
+    at: float
+    """Unix time."""
+    manifests: tuple[dict[str, str], ...]
+    """Per disk: the digest of each file."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What the writer has done so far."""
+
+    files: int = 0
+    pages: int = 0
+    bytes: int = 0
+
+
+@dataclass
 class LabGuest:
-    """A GPT disk with an ext4 file system, and what happens in it. A second disk, when wanted, has ntfs."""
+    """A VM with a disk for each of `kinds`: ext4 (on GPT), xfs (on the bare disk), ntfs (on MBR)."""
 
-    def __init__(self, lab: OvirtLab, room: Path, name: str, *, seed: int = 1, ntfs: bool = False) -> None:
-        self._lab = lab
-        self._random = random.Random(seed)
-        self._file_system = room / f"{name}.ext4"
-        self.files = {f"report{n:02}.bin": self._noise(256 * KiB) for n in range(24)}
-        self._disk = self._make(room / f"{name}.raw")
-        disks = [{"content": self._disk.path, "bootable": True}]
-        if ntfs:
-            second = make_file_system(room / f"{name}.ntfs", "ntfs")
-            disks.append({"content": make_disk(room / f"{name}-2.raw", "mbr", second, "ntfs").path, "bootable": False})
-        self.vm: LabVm = lab.add_vm(
-            name, disks, fqdn=f"{name}.example.com", ips=[f"192.0.2.{10 + seed}"], tags=["demo"], memory=512 * MiB
+    lab: OvirtLab
+    room: Path
+    name: str
+    seed: int = 1
+    kinds: Sequence[str] = ("ext4",)
+    moments: list[FrozenMoment] = field(default_factory=list)
+    written: Written = field(default_factory=Written)
+    on_freeze: Callable[[LabGuest], None] = lambda _: None
+    """Called while it is frozen."""
+
+    def __post_init__(self) -> None:
+        self._may_write = threading.Lock()
+        self._is_frozen = False
+        self.volumes: list[GuestVolume] = [
+            VOLUMES[kind](self.room / f"{self.name}-{number}.raw", self.seed) for number, kind in enumerate(self.kinds)
+        ]
+        disks = [{"content": one.disk.path, "bootable": not number} for number, one in enumerate(self.volumes)]
+        address = f"192.0.2.{10 + self.seed}"
+        self.vm: LabVm = self.lab.add_vm(
+            self.name, disks, fqdn=f"{self.name}.example.com", ips=[address], tags=["demo"], memory=512 << 20
         )
+        for volume, disk in zip(self.volumes, self.vm.disks, strict=True):
+            volume.url = self.vm.guest_urls[disk]
+            volume.disk.path.unlink()  # from here on the VM has the disk
+        self.lab.guests[self.vm.id] = self
 
     @property
     def root_disk(self) -> str:
@@ -46,72 +77,60 @@ class LabGuest:
         return self.vm.disks[0]
 
     def change_files(self, count: int = 4) -> int:
-        """Write some files anew, through qemu; return the bytes that went to the disk."""
-        before = self._file_system.read_bytes()
-        for name in self._random.sample(sorted(self.files), count):
-            self.files[name] = self._noise(256 * KiB)
-            source = self._file_system.with_suffix(".new")
-            source.write_bytes(self.files[name])
-            _run("debugfs", "-w", "-f", "-", str(self._file_system), text=f"rm {name}\nwrite {source} {name}\nquit\n")
-        return self._write_difference(before)
+        """Write some files of the first disk anew, through qemu; return the bytes that went to the disk."""
+        with self._may_write:
+            return self._change_files(count)
 
     @contextlib.contextmanager
-    def database_running(self) -> Iterator[None]:
-        """Write into the database's file all the time, until the block ends."""
+    def writing(self) -> Iterator[None]:
+        """Change files and write into the database all the time, until the block ends."""
         stop = threading.Event()
-        thread = threading.Thread(target=self._run_database, args=(stop,), daemon=True)
-        thread.start()
+        with ThreadPoolExecutor(1) as pool:
+            writer = pool.submit(self._write, stop)
+            try:
+                yield
+            finally:
+                stop.set()
+                writer.result()  # raises what stopped it
+
+    def freeze(self) -> None:
+        """Write nothing until `thaw`."""
+        self._may_write.acquire()
+        self._is_frozen = True
         try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+            self.moments.append(FrozenMoment(time.time(), tuple(one.manifest() for one in self.volumes)))
+            self.on_freeze(self)
+        except BaseException:
+            self.thaw()
+            raise
 
-    def read_files(self, disk: Path, room: Path) -> dict[str, str]:
-        """Read the files out of a raw copy of the disk with e2fsprogs; give their digests."""
-        out = room / f"{disk.name}-files"
-        out.mkdir()
-        commands = "".join(f"dump {name} {out / name}\n" for name in self.files)
-        _run("debugfs", "-f", "-", f"{disk}?offset={self._disk.runs[0][0]}", text=commands + "quit\n")
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
+    def thaw(self) -> None:
+        """Go on; may be called twice."""
+        if self._is_frozen:
+            self._is_frozen = False
+            self._may_write.release()
 
-    def digests(self) -> dict[str, str]:
-        """Give the digests the files have now."""
-        return {name: hashlib.sha256(content).hexdigest() for name, content in sorted(self.files.items())}
+    def close(self) -> None:
+        """Hang up."""
+        for volume in self.volumes:
+            volume.close()
 
-    def _make(self, path: Path) -> LabDisk:
-        make_file_system(self._file_system, "ext4", {**self.files, DATABASE: self._random.randbytes(DATABASE_BYTES)})
-        return make_disk(path, "gpt", self._file_system, "ext4")
+    def _change_files(self, count: int) -> int:
+        done = self.volumes[0].change_files(count)
+        self.written.files += count
+        self.written.bytes += done
+        return done
 
-    def _noise(self, up_to: int) -> bytes:
-        return self._random.randbytes(self._random.randrange(1, up_to))
-
-    def _run_database(self, stop: threading.Event) -> None:
-        noise = random.Random(7)
-        blocks = [int(block) for block in _run("debugfs", "-R", f"blocks {DATABASE}", str(self._file_system)).split()]
-        with contextlib.closing(open_target(EndpointSpec("nbd", self.vm.guest_urls[self.root_disk]), 0)) as disk:
-            connection = disk.connect()
-            while not stop.wait(0.01):
-                # Blocks the file has already: its content changes, the file system's structure does not.
-                at = self._disk.runs[0][0] + noise.choice(blocks) * BLOCK
-                connection.write(at, memoryview(noise.randbytes(BLOCK)))
-            connection.close()
-
-    def _write_difference(self, before: bytes) -> int:
-        after, written = self._file_system.read_bytes(), 0
-        with contextlib.closing(open_target(EndpointSpec("nbd", self.vm.guest_urls[self.root_disk]), 0)) as disk:
-            connection = disk.connect()
-            for at in range(0, len(after), BLOCK):
-                if after[at : at + BLOCK] != before[at : at + BLOCK]:
-                    connection.write(self._disk.runs[0][0] + at, memoryview(after)[at : at + BLOCK])
-                    written += BLOCK
-            connection.flush()
-            connection.close()
-        return written
-
-
-def _run(*command: str, text: str = "") -> str:
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed ({done.returncode}): {done.stderr or done.stdout}")
-    return done.stdout
+    def _write(self, stop: threading.Event) -> None:
+        database, next_files = [one for one in self.volumes if one.is_written][-1], 0.0
+        while not stop.wait(_DATABASE_EVERY_S):
+            if not self._may_write.acquire(timeout=0.2):  # frozen
+                continue
+            try:
+                self.written.bytes += database.write_database(_PAGES_AT_ONCE)
+                self.written.pages += _PAGES_AT_ONCE
+                if time.monotonic() >= next_files:
+                    self._change_files(1)
+                    next_files = time.monotonic() + _FILES_EVERY_S
+            finally:
+                self._may_write.release()

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from lab.imageio import ImageioDaemon
-from lab.ovirt.agent import HostAgent, end
+from lab.ovirt.agent import GuestAgent, HostAgent, end
 from lab.pki import Certificate, create_certificate
 from vmferry.engine.qemu.child import start_bound
 
@@ -103,6 +103,11 @@ class OvirtLab:
         """What the host's agent runs now: qemu processes by name."""
         return self._agent.pids()
 
+    @property
+    def guests(self) -> dict[str, GuestAgent]:
+        """The guests that can freeze their file systems, by VM."""
+        return self._agent.guests
+
     def start_engine(self) -> None:
         """Start the engine, at the port it had."""
         command = [sys.executable, "-m", "lab.ovirt.process"]
@@ -138,6 +143,12 @@ class OvirtLab:
     def start_imageio(self) -> None:
         """Start it again, at the port it had."""
         self._imageio.start()
+
+    def lose_power(self) -> None:
+        """Kill -9 the whole site: engine, host, VMs, imageio."""
+        self.kill_engine()
+        self._agent.kill_all()
+        self.kill_imageio()
 
     def close(self) -> None:
         """Stop everything. The site stays in its directory."""

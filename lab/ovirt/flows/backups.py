@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lab.ovirt.engine import Engine
@@ -76,6 +76,7 @@ def recover_backups(engine: Engine) -> None:
                 fail_backup(engine, backup, "the VM's qemu is gone")
         elif backup.phase == "starting":  # maybe half done
             engine.machine(vm).release(backup.id, _disks(engine, backup))
+            engine.agent.ask("thaw", vm=vm.id)
 
 
 def fail_backup(engine: Engine, backup: Backup, why: str) -> None:
@@ -151,7 +152,8 @@ def _freeze(engine: Engine, backup: Backup) -> None:
         machine = engine.machine(vm)
         machine.ensure(engine.plugged(vm))
         _undo(engine, vm, backup)  # what a killed engine left half done
-        frozen = machine.freeze(Freeze(backup.id, disks, backup.to_checkpoint, tracked, chains, slow))
+        with _quiet_guest(engine, vm):
+            frozen = machine.freeze(Freeze(backup.id, disks, backup.to_checkpoint, tracked, chains, slow))
         _bear_witness(engine, backup, {id: one.url for id, one in frozen.items()})
     except (QmpError, StorageError, RuntimeError) as error:
         with contextlib.suppress(QmpError, RuntimeError):  # qemu may be what is gone
@@ -185,6 +187,19 @@ def _bear_witness(engine: Engine, backup: Backup, urls: dict[str, str]) -> None:
         )
         if done.returncode:
             raise RuntimeError(f"no witness of disk {id}: {done.stderr}")
+
+
+@contextlib.contextmanager
+def _quiet_guest(engine: Engine, vm: Vm) -> Iterator[None]:
+    """Have the guest's agent, if it has one, freeze the file systems for the length of a block."""
+    if vm.status != "up" or not vm.agent:
+        yield
+        return
+    engine.agent.ask("freeze", vm=vm.id)
+    try:
+        yield
+    finally:
+        engine.agent.ask("thaw", vm=vm.id)
 
 
 def _enter(engine: Engine, backup: Backup, phase: str, delay_s: float) -> None:
