@@ -32,6 +32,7 @@ with DAG(
         name="{{ params.vm }}_drill_{{ dag_run.run_after.strftime('%Y%m%dT%H%M%S') }}",
         rule={"networks": {"*": None}, "connect_networks": False, "replace_existing": False},
         rule_params=("start",),
+        keep_ids=False,
     )
     given = {"site": plan.output["site"], "plan": plan.output["plan"]}
     remove = RemoveDrillOperator(task_id="remove_drill", **given)

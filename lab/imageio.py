@@ -45,7 +45,7 @@ remove_timeout = 10
 [handlers]
 keys = stderr
 [logger_root]
-level = INFO
+level = {level}
 handlers = stderr
 """
 
@@ -53,6 +53,7 @@ handlers = stderr
 class ImageioDaemon:
     """One daemon. `kill` and `start` let it die and come back on the same port, without its tickets.
 
+    With `log_level` DEBUG, from its next start on, it logs each read and write.
     `local` offers clients on this machine its unix socket, which they then use instead of TLS.
     """
 
@@ -61,6 +62,7 @@ class ImageioDaemon:
         self.certificate = certificate
         self.port = 0
         self._local = local
+        self.log_level = "INFO"
         self._log = directory / "daemon.log"
         self._process: subprocess.Popen[bytes] | None = None
         (directory / "conf.d").mkdir(parents=True, exist_ok=True)
@@ -77,6 +79,11 @@ class ImageioDaemon:
         """What the daemon wrote since it was started last."""
         return self._log.read_text()
 
+    @property
+    def old_logs(self) -> list[Path]:
+        """What it wrote before it was killed, the oldest first."""
+        return sorted(self.directory.glob("daemon.*.log"), key=lambda path: int(path.name.split(".")[1]))
+
     def url(self, ticket_id: str) -> str:
         """Where a client finds a ticket's disk."""
         return f"https://localhost:{self.port}/images/{ticket_id}"
@@ -88,10 +95,13 @@ class ImageioDaemon:
             certificate=self.certificate,
             port=self.port,
             local="true" if self._local else "false",
+            level=self.log_level,
         )
         (self.directory / "conf.d" / "50-lab.conf").write_text(config)
         program = Path(sys.executable).parent / "ovirt-imageio"
         command = [sys.executable, str(program), "-c", str(self.directory)]
+        if self._log.exists():
+            self._log.rename(self.directory / f"daemon.{len(self.old_logs)}.log")
         with self._log.open("wb") as log:
             self._process = start_bound(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._wait_until_ready()

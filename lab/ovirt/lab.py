@@ -93,6 +93,11 @@ class OvirtLab:
         return self._imageio.pid
 
     @property
+    def imageio_logs(self) -> list[Path]:
+        """What the imageio daemon wrote, through all its deaths."""
+        return [*self._imageio.old_logs, self._imageio.directory / "daemon.log"]
+
+    @property
     def engine_pid(self) -> int:
         """Process id of the engine."""
         assert self._engine
@@ -149,6 +154,12 @@ class OvirtLab:
         self.kill_engine()
         self._agent.kill_all()
         self.kill_imageio()
+
+    def log_requests(self) -> None:
+        """Let the imageio daemon log each read and write; it begins anew, without the tickets it had."""
+        self._imageio.kill()
+        self._imageio.log_level = "DEBUG"
+        self._imageio.start()
 
     def close(self) -> None:
         """Stop everything. The site stays in its directory."""

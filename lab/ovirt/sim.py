@@ -162,6 +162,8 @@ def do_state(engine: Engine) -> dict[str, Any]:
                         "snapshots": [one.id for one in vm.snapshots]} for vm in inventory.vms.values()},
         "disks": {one.id: {"name": one.name, "status": one.status, "size": one.size, "layers": len(one.layers),
                            "domain": one.domain, "description": one.description} for one in inventory.disks.values()},
+        "transfers": {one.id: {"disk": one.disk, "backup": one.backup, "direction": one.direction}
+                      for one in inventory.transfers.values()},
         "open_backups": {one.id: one.phase for one in backups},
         "open_transfers": {one.id: one.phase for one in transfers},
         "locked_disks": [one.id for one in inventory.disks.values() if one.status == "locked"],

@@ -18,7 +18,7 @@ def test_runs_end_well_or_say_why_whatever_is_killed(
     installed: Installation, capfd: pytest.CaptureFixture[str]
 ) -> None:
     seed = int(os.environ.get("VMFERRY_SEED", "2026"))
-    wish = Wish(seed, 7, name="gust", vms=2, disk_bytes=32 * MiB, data_bytes=16 * MiB, pause_s=(4.0, 15.0))
+    wish = Wish(seed, 7, name="gust", vms=2, disk_bytes=32 * MiB, data_bytes=16 * MiB)
     with capfd.disabled():
         storm = Storm(installed, wish)
         storm.prepare()

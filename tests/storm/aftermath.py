@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.storm.leftovers import list_leftovers, proven_disks
 from tests.storm.reasons import Reason, find_reasons
 from tests.storm.storm import Storm, summarize
+from tests.storm.traffic import too_much
 from tests.storm.works import RESTORE, Run
 
 from vmferry.vault import Backup, open_vault, verify
@@ -25,13 +26,19 @@ def look_after(storm: Storm, failed: list[Run]) -> None:
     swept = storm.installed.run("janitor")
     leftovers = list_leftovers(storm.installed, storm.ledger.unfinished())
     proven = proven_disks(storm.installed.recovery)
+    ways, killed = storm.traffic.ways(), [kill.at for kill in storm.kills]
     said = {run: [str(one) for one in found] for run, found in reasons.items()}
     print(summarize(storm, again, said, leftovers), flush=True)
     print(f"  proven disks of failed restores, which wait for a person: {proven or 'none'}", flush=True)
+    repeated = sorted(ways, key=lambda way: way.repeated_bytes, reverse=True)[:3]
+    print(
+        f"  moved again, of {len(ways)} copies, by imageio's logs, at most: {', '.join(map(str, repeated))}", flush=True
+    )
     print(f"  janitor: {storm.installed.api.xcom('janitor', swept, 'sweep')}", flush=True)
     require_reasons(reasons)
     assert [str(run) for run in again if run.state != "success"] == []
     assert leftovers == []
+    assert too_much(ways, killed) == []
     assert storm.ledger.lost() == []
     require_moments(storm)
 

@@ -19,7 +19,7 @@ class Reason:
     task: str
     said: str
     is_clear: bool
-    """An error of ours that says what to do."""
+    """An error of ours that says what to do; or no error at all, since it was killed, and the run's note says so."""
 
     def __str__(self) -> str:
         return f"{self.task}: {self.said}"
@@ -28,10 +28,11 @@ class Reason:
 def find_reasons(api: PatientApi, run: Run) -> list[Reason]:
     """Give the reason of each task of a run that failed."""
     failed = [one for one in api.ask(lambda api: api.tasks(run.dag_id, run.run_id)) if one["state"] == "failed"]
-    return [_find_reason(api, run, one) for one in failed]
+    note = str(api.run(run.dag_id, run.run_id)["note"] or "")
+    return [_find_reason(api, run, one, note) for one in failed]
 
 
-def _find_reason(api: PatientApi, run: Run, task: dict[str, Any]) -> Reason:
+def _find_reason(api: PatientApi, run: Run, task: dict[str, Any], note: str) -> Reason:
     label = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']}[{task['map_index']}]"
     lines = api.ask(
         lambda api: api.log_lines(
@@ -42,7 +43,8 @@ def _find_reason(api: PatientApi, run: Run, task: dict[str, Any]) -> Reason:
         match = _TYPED.match(text)
         if match is not None:
             return Reason(label, text.strip(), "; " in match["said"] and _is_ours(match["kind"]))
-    return Reason(label, " | ".join(line.strip() for line in lines[-4:]) or "its log is empty", is_clear=False)
+    said = " | ".join(line.strip() for line in lines[-4:]) or "its log is empty"
+    return Reason(label, f"killed ({said})", label in note and "was killed" in note)
 
 
 def _is_ours(kind: str) -> bool:

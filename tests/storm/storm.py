@@ -14,6 +14,7 @@ from lab.airflow.installation import Installation, wait_until
 from tests.storm.asking import PatientApi
 from tests.storm.guest import Guest, make_content
 from tests.storm.ledger import Ledger
+from tests.storm.traffic import Traffic
 from tests.storm.victims import KINDS, Kill, Victims, slow_down
 from tests.storm.works import RESTORE, Run, Works
 
@@ -34,9 +35,11 @@ class Wish:
     vms: int = 3
     disk_bytes: int = 64 * MiB
     data_bytes: int = 40 * MiB
-    pause_s: tuple[float, float] = (5.0, 40.0)
-    """Between two kills."""
-    max_rate: str = "2MiB"
+    large_bytes: int = 0
+    """Data on each disk of the last VM, if it is to have more than a commit takes; its rate is four times as high."""
+    pauses: tuple[float, float] = (0.05, 0.5)
+    """Between two kills, in times that an undisturbed backup takes: machines differ, and so does their load."""
+    rate_mib: int = 2
 
 
 @dataclass
@@ -54,6 +57,8 @@ class Storm:
         self.names = [f"{self.wish.name}{number:02}" for number in range(1, self.wish.vms + 1)]
         self.ledger = Ledger(self.installed.vault, self.names)
         self.guests: dict[str, Guest] = {}
+        self._calm_s = 0.0
+        self.traffic = Traffic((self.installed.production, self.installed.recovery))
         self._dice = random.Random(f"{self.wish.seed} {self.wish.name}")
         self.victims = Victims(self.installed, random.Random(self._dice.random()))
         self.works = Works(
@@ -66,14 +71,19 @@ class Storm:
             contents = [self._content(name, disk, number) for disk in range(2)]
             vm = self.installed.production.add_vm(name, [{"content": path} for path in contents])
             self.guests[name] = Guest(vm, contents, self._dice.getrandbits(32), pause_s=0.2)
-        said = {"max_rate": self.wish.max_rate, "retry_delay_minutes": 0, "retries": 8}
-        self.installed.write_policy(vms_config=dict.fromkeys(self.names, said))
+        said = {"retry_delay_minutes": 0, "retries": 8}
+        rates = {name: self.wish.rate_mib * (4 if self._is_large(name) else 1) for name in self.names}
+        policy = {name: {**said, "max_rate": f"{rate}MiB"} for name, rate in rates.items()}
+        self.installed.write_policy(vms_config=policy)
         self.installed.render()
         for lab in (self.installed.production, self.installed.recovery):
+            lab.log_requests()
             slow_down(lab)
         for guest in self.guests.values():
             guest.start()
+        began = time.monotonic()
         self.installed.run(f"backup_{self.names[0]}")  # so that there is something to restore from the beginning
+        self._calm_s = time.monotonic() - began
         self.ledger.look()
 
     def blow(self) -> None:
@@ -81,7 +91,7 @@ class Storm:
         self.works.start()
         wait_until(lambda: any(run.dag_id == RESTORE for run in self.works.runs), "a restore to begin")
         for kind in self._kinds():
-            self._rest(self._dice.uniform(*self.wish.pause_s))
+            self._rest(self._calm_s * self._dice.uniform(*self.wish.pauses))
             self._strike(kind)
             if len(self.kills) == self.wish.kills:
                 return
@@ -100,8 +110,13 @@ class Storm:
         return [run for run in self.works.runs if run.state == "failed"]
 
     def _content(self, name: str, disk: int, number: int) -> Path:
-        path = self.installed.directory / f"{name}-{disk}.raw"
-        return make_content(path, self.wish.disk_bytes, self.wish.data_bytes, number * 10 + disk)
+        path, seed = self.installed.directory / f"{name}-{disk}.raw", number * 10 + disk
+        if self._is_large(name):
+            return make_content(path, 2 * self.wish.large_bytes, self.wish.large_bytes, seed)
+        return make_content(path, self.wish.disk_bytes, self.wish.data_bytes, seed)
+
+    def _is_large(self, name: str) -> bool:
+        return bool(self.wish.large_bytes) and name == self.names[-1]
 
     def _kinds(self) -> Iterator[str]:
         """Deal out kinds, all of them before one comes again."""
@@ -126,6 +141,7 @@ class Storm:
             if turn and time.monotonic() >= deadline:
                 return
             self.fallen.update(self.victims.tend())
+            self.traffic.look()
             time.sleep(0.1)
 
     def _await_works(self) -> None:

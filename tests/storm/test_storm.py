@@ -15,6 +15,8 @@ from tests.storm.aftermath import look_after
 from tests.storm.processes import naming
 from tests.storm.storm import Storm, Wish
 
+from vmferry.engine.units import MiB
+
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(2 * 3600)]
 
 SEED = int(os.environ.get("VMFERRY_SEED", "2026"))
@@ -31,12 +33,13 @@ def place() -> Iterator[Path]:
 
 
 def test_whatever_is_killed_runs_end_well_or_say_why(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with capfd.disabled(), installation(place, **FAST, TMPDIR=str(make(place / "tmp"))) as installed:
+    settings = {**FAST, "TMPDIR": str(make(place / "tmp"))}
+    with capfd.disabled(), installation(place, **settings) as installed:
         weather(installed)
 
 
 def weather(installed: Installation) -> None:
-    storm = Storm(installed, Wish(SEED, KILLS))
+    storm = Storm(installed, Wish(SEED, KILLS, large_bytes=160 * MiB))
     storm.prepare()
     storm.blow()
     look_after(storm, storm.settle())

@@ -28,16 +28,20 @@ _DEFAULT_INTERFACE = "virtio_scsi"
 
 def plan_restore(
     target: Target, vault: Vault, vm: str, rule: RestoreRule, run: RunId, *, backup: str = "latest",
-    name: str | None = None,
+    name: str | None = None, keep_ids: bool = True,
 ) -> RestorePlan:  # fmt: skip
-    """Plan the restore of a backup; raises what would make it fail, before anything is made."""
+    """Plan the restore of a backup; raises what would make it fail, before anything is made.
+
+    `keep_ids` False: VM and disks get other ids than they had, although these are free. A rehearsal must not stand in
+    the way of a restore.
+    """
     (shelf,) = list_shelves(vault, vm)
     entry = shelf.find(backup)
     found = entry.require()
     ground = _ground(rule, found)
     wanted = name or found.vm + rule.suffix
     old = _old_vm(target, wanted, rule, run)
-    disks = tuple(_plan_disks(target, shelf, found, rule, run))
+    disks = tuple(_plan_disks(target, shelf, found, rule, run, keep_ids=keep_ids))
     target.check_ground(ground, sum(disk.used_bytes for disk in disks))
     hardware = _read_hardware(entry)
     return RestorePlan(
@@ -49,7 +53,7 @@ def plan_restore(
         ground=ground,
         name=wanted,
         working_name=f"{wanted}.vmferry-{run.digest}" if old else wanted,
-        clone=found.vm_id is None or not target.is_vm_id_free(found.vm_id),
+        clone=not keep_ids or found.vm_id is None or not target.is_vm_id_free(found.vm_id),
         disks=disks,
         nics={str(nic["name"]): nic.get("network") for nic in hardware.get("nics", ())},
         networks=dict(rule.networks),
@@ -107,13 +111,15 @@ def _old_vm(target: Target, name: str, rule: RestoreRule, run: RunId) -> VmRef |
     return found
 
 
-def _plan_disks(target: Target, shelf: Shelf, backup: Backup, rule: RestoreRule, run: RunId) -> Iterator[PlannedDisk]:
+def _plan_disks(
+    target: Target, shelf: Shelf, backup: Backup, rule: RestoreRule, run: RunId, *, keep_ids: bool
+) -> Iterator[PlannedDisk]:
     for disk in backup.disks:
         links = shelf.chain(backup, disk)
         require_links(links, backup.vm)
         yield PlannedDisk(
             name=disk.name,
-            id=_choose_id(target, disk, backup, run),
+            id=_choose_id(target, disk, backup, run, keep=keep_ids),
             source_id=disk.id or "",
             alias=disk.alias or disk.name,
             size_bytes=disk.size_bytes,
@@ -124,9 +130,9 @@ def _plan_disks(target: Target, shelf: Shelf, backup: Backup, rule: RestoreRule,
         )
 
 
-def _choose_id(target: Target, disk: BackupDisk, backup: Backup, run: RunId) -> str:
+def _choose_id(target: Target, disk: BackupDisk, backup: Backup, run: RunId, *, keep: bool) -> str:
     """Keep a disk's id where it is free; else a new one, the same for every try of this run."""
-    if disk.id and target.is_disk_id_free(disk.id, run):
+    if keep and disk.id and target.is_disk_id_free(disk.id, run):
         return disk.id
     return run.derive_id("disk", backup.vm, disk.name)
 

@@ -75,6 +75,8 @@ class PlanRestoreOperator(BaseOperator):
     :param site: Where to; the policy's target when empty.
     :param name: What the restored VM is called; its old name and the policy's suffix when empty.
     :param rule: What is said over the policy's `RestoreRule`; what is None is not said.
+    :param rule_params: Parameters of the run that are laid over that.
+    :param keep_ids: False for a rehearsal: it takes no id that a restore would want.
     """
 
     template_fields: Sequence[str] = ("vm", "backup", "site", "name", "rule")
@@ -88,6 +90,7 @@ class PlanRestoreOperator(BaseOperator):
         name: str = "",
         rule: Mapping[str, Any] | None = None,
         rule_params: Sequence[str] = (),
+        keep_ids: bool = True,
         **given: Any,
     ) -> None:
         super().__init__(**given)
@@ -97,6 +100,7 @@ class PlanRestoreOperator(BaseOperator):
         self.name = name
         self.rule = dict(rule or {})
         self.rule_params = tuple(rule_params)
+        self.keep_ids = keep_ids
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan."""
@@ -120,6 +124,7 @@ class PlanRestoreOperator(BaseOperator):
             plan = plan_restore(
                 target, open_vault(policy.backup_directory), self.vm, RestoreRule(**{**raw, "site": chosen}),
                 owner_of(context), backup=self.backup or "latest", name=self.name or None,
+                keep_ids=self.keep_ids,
             ).to_json()  # fmt: skip
         self.log.info("VM %s: backup %s becomes %r at %s", plan["vm"], plan["backup"], plan["name"], chosen)
         context["ti"].xcom_push(key="site", value=references[chosen])

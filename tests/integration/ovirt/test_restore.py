@@ -129,6 +129,23 @@ def test_a_vm_is_restored_next_to_its_original(stage: Stage, saved: Saved) -> No
     assert {disk: digest(path) for disk, path in stage.witness(vm, "after").items()} == before
 
 
+def test_a_rehearsal_stands_in_no_restores_way(stage: Stage, saved: Saved) -> None:
+    (vm, digests), run = saved, stage.run("restore")
+    drill = plan_restore(
+        stage.target, stage.vault, vm.name, stage.rule(suffix="_drill"), stage.run("drill"), keep_ids=False
+    )
+    restore = plan_restore(stage.target, stage.vault, vm.name, stage.rule(), run)
+    operations.create_disks(stage.target, drill)
+    operations.create_disks(stage.target, restore)
+    assert {disk.id for disk in restore.disks} == set(vm.disks)
+    assert drill.clone
+    assert not restore.clone
+    operations.roll_back(stage.target, drill)
+    assert stage.restore(vm, run)["vm_id"] == vm.id
+    check_same(stage, vm.id, digests)
+    assert not stage.leftovers(stage.dr, vm)
+
+
 def test_a_started_vm_is_up_and_its_agent_answers(stage: Stage) -> None:
     vm = stage.add_vm(fqdn="web.example")
     stage.back_up(vm)
