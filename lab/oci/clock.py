@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lab.oci.site import Site
 
 PERIOD_S = 0.02
-LAST_STATES = ("TERMINATED", "DETACHED", "DELETED", "FAULTY_GONE")
+LAST_STATES = ("TERMINATED", "DETACHED", "DELETED")
 Action = Callable[["Site", Thing], None]
 ENTRIES: dict[tuple[str, str], Action] = {}
 """What has to be done for a thing of a kind to enter a state; it may take long and runs outside the lock."""
@@ -75,12 +75,10 @@ def advance(site: Site, thing: Thing) -> None:
         step = thing.plan[0]
         name = str(thing.wire.get("displayName") or "")
         rule = site.faults.take_phase({"kind": thing.kind, "state": step.state, "id": thing.id, "name": name})
-        if rule is not None:
-            _go_wrong(thing, rule)
-            return
-    action = ENTRIES.get((thing.kind, step.state))
-    if action is not None:
-        action(site, thing)
+    if rule is not None:
+        _go_wrong(site, thing, rule)
+        return
+    _act(site, thing, step.state)
     with site.lock:
         if not thing.plan or thing.plan[0] is not step:
             return  # somebody else decided otherwise meanwhile
@@ -95,11 +93,24 @@ def enter(thing: Thing, state: str) -> None:
         thing.gone = time.time()
 
 
-def _go_wrong(thing: Thing, rule: Rule) -> None:
-    if rule.action == "delay":
-        thing.due = time.time() + float(rule.value)
-    elif rule.action == "stuck":
-        thing.due = 0.0
-    else:
+def force(site: Site, thing: Thing, state: str) -> None:
+    """Put a thing into a state that nobody planned, with all that belongs to it, and leave it there."""
+    with site.lock:
         thing.follow()
-        enter(thing, str(rule.value))
+    _act(site, thing, state)
+    with site.lock:
+        enter(thing, state)
+
+
+def _act(site: Site, thing: Thing, state: str) -> None:
+    action = ENTRIES.get((thing.kind, state))
+    if action is not None:
+        action(site, thing)
+
+
+def _go_wrong(site: Site, thing: Thing, rule: Rule) -> None:
+    if rule.action == "phase":
+        force(site, thing, str(rule.value))
+    else:
+        with site.lock:
+            thing.due = time.time() + float(rule.value) if rule.action == "delay" else 0.0

@@ -10,7 +10,7 @@ from typing import Any
 
 CALL_ACTIONS = ("status", "delay", "drop", "lose_answer", "malformed", "cut_body", "slow", "change_object")
 """On calls."""
-PHASE_ACTIONS = ("phase", "stuck", "delay", "delete")
+PHASE_ACTIONS = ("phase", "stuck", "delay")
 """On things that are about to enter a state."""
 CODES = {
     400: "InvalidParameter", 401: "NotAuthenticated", 404: "NotAuthorizedOrNotFound", 409: "IncorrectState",
@@ -98,4 +98,6 @@ class Faults:
 
 
 def _is_phase(rule: Rule) -> bool:
-    return "kind" in rule.match or "state" in rule.match or rule.action in ("phase", "stuck", "delete")
+    if rule.action == "delay":
+        return "kind" in rule.match or "state" in rule.match
+    return rule.action in PHASE_ACTIONS

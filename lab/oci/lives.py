@@ -91,6 +91,12 @@ def plug_volume(site: Site, attachment: Thing) -> None:
         attachment.wire["iscsiLoginState"] = "LOGIN_SUCCEEDED"
 
 
+@on_entry("bootvolumeattachment", "DETACHED")
+def free_boot_volume(site: Site, attachment: Thing) -> None:
+    """Let a boot volume be a volume like others."""
+    make_file(site, site.inventory.things[attachment.wire["bootVolumeId"]])
+
+
 @on_entry("volumeattachment", "DETACHED")
 def unplug_volume(site: Site, attachment: Thing) -> None:
     """Let it vanish."""
@@ -105,7 +111,9 @@ def _end_boot_volume(site: Site, instance: Thing) -> None:
         if one.wire["instanceId"] == instance.id and not one.gone:
             enter(one, "DETACHED")
             boot = site.inventory.things[one.wire["bootVolumeId"]]
-            if not instance.hidden.get("keep_boot"):
+            if instance.hidden.get("keep_boot"):
+                make_file(site, boot)
+            else:
                 enter(boot, "TERMINATED")
 
 

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from lab.oci.api.attachments import detach
 from lab.oci.api.buckets import add_bucket
 from lab.oci.api.compute import terminate
-from lab.oci.clock import enter
+from lab.oci.clock import force
 from lab.oci.contents import change, path_of, store, take_file
 from lab.oci.guests import GuestError
+from lab.oci.lives import plug_volume
 from lab.oci.model import REGION, Thing, new_id, timestamp
 from lab.oci.principals import new_key, private_pem
 from lab.oci.router import Refusal
@@ -183,10 +184,7 @@ def do_terminate(site: Site, id: str) -> None:
 @hook
 def do_set_state(site: Site, id: str, state: str) -> None:
     """Force a thing into a state (a volume into FAULTY) and leave it there."""
-    with site.lock:
-        thing = site.inventory.things[id]
-        thing.follow()
-        enter(thing, state)
+    force(site, site.inventory.things[id], state)
 
 
 @hook
@@ -194,6 +192,16 @@ def do_detach(site: Site, id: str) -> None:
     """Detach a volume under us."""
     with site.lock:
         detach(site, site.find("volumeattachment", id))
+
+
+@hook
+def do_iscsi_login(site: Site, id: str) -> None:
+    """Log in to an iSCSI attachment, as somebody in the instance does with iscsiadm."""
+    attachment = site.find("volumeattachment", id)
+    if attachment.state != "ATTACHED" or attachment.wire["attachmentType"] != "iscsi":
+        raise ValueError(f"{id} is no iSCSI attachment that is ATTACHED")
+    attachment.hidden["logged_in"] = True
+    plug_volume(site, attachment)
 
 
 @hook

@@ -60,7 +60,7 @@ def _attach(site: Site, request: Request) -> Thing:
     body = request.body
     if body["type"] not in KINDS:
         raise Refusal(501, "MethodNotImplemented", f"[simulator: no {body['type']} attachments]")
-    instance, volume = site.find("instance", body["instanceId"]), site.find("volume", body["volumeId"])
+    instance, volume = site.find("instance", body["instanceId"]), _find_volume(site, body["volumeId"])
     if instance.wire["availabilityDomain"] != volume.wire["availabilityDomain"]:
         raise invalid(f"Volume {volume.id} and instance {instance.id} must be in the same availability domain")
     demand_state(instance, "RUNNING", "STOPPED")
@@ -78,6 +78,11 @@ def _attach(site: Site, request: Request) -> Thing:
     })  # fmt: skip
     attachment.follow(Step("ATTACHED", site.delay("attachment.attaching")))
     return attachment
+
+
+def _find_volume(site: Site, id: str) -> Thing:
+    """Find a volume; a boot volume that no instance boots from can be attached like one, too."""
+    return site.find("bootvolume" if ".bootvolume." in id else "volume", id)
 
 
 def _check_device(site: Site, instance: Thing, device: str | None) -> None:

@@ -97,6 +97,23 @@ def list_boot_volume_attachments(site: Site, request: Request) -> Reply:
     return list_things(site, request, site.inventory.all("bootvolumeattachment"))
 
 
+@route("GET", f"{CORE}/bootVolumeAttachments/{{}}", "instances.read")
+def get_boot_volume_attachment(site: Site, request: Request, id: str) -> Reply:
+    """Show one."""
+    return show(site.find("bootvolumeattachment", id))
+
+
+@route("DELETE", f"{CORE}/bootVolumeAttachments/{{}}", "volumes.attach")
+def detach_boot_volume(site: Site, request: Request, id: str) -> Reply:
+    """Take its boot volume from an instance that is stopped; there is no way back here but a new instance."""
+    attachment = site.find("bootvolumeattachment", id)
+    demand_state(attachment, "ATTACHED")
+    demand_state(site.find("instance", attachment.wire["instanceId"]), "STOPPED")
+    attachment.enter("DETACHING")
+    attachment.follow(Step("DETACHED", site.delay("attachment.detaching")))
+    return Reply(status=204)
+
+
 def attachment_of(site: Site, volume: Thing) -> Thing | None:
     """Find where a volume is attached, or is about to be or to leave."""
     for kind, name in (("volumeattachment", "volumeId"), ("bootvolumeattachment", "bootVolumeId")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import oci
 import pytest
 from lab.jobs import is_alive, wait_until
 from lab.oci.lab import OciLab
@@ -84,3 +85,37 @@ def test_two_workers_have_the_same_path_each(worker: str, clients: Clients, lab:
     clients.compute.terminate_instance(other.id)
     clients.await_state(clients.compute.get_instance, other.id, "TERMINATED")
     assert keys.ssh(address, port, "true").returncode == 255
+
+
+def test_iscsi_by_agent_and_by_hand(worker: str, clients: Clients, lab: OciLab, run: Run) -> None:
+    volume = clients.volume()
+    for automatic in (True, False):
+        details = oci.core.models.AttachIScsiVolumeDetails(
+            instance_id=worker, volume_id=volume.id, device=DEVICE, is_agent_auto_iscsi_login_enabled=automatic
+        )
+        made = clients.compute.attach_volume(details).data
+        made = clients.await_state(clients.compute.get_volume_attachment, made.id, "ATTACHED")
+        assert made.iqn.startswith("iqn.2015-12.com.oracleiaas:")
+        if not automatic:
+            assert run("ls /dev/oracleoci") == ""
+            lab.hook("iscsi_login", id=made.id)
+        assert run("ls /dev/oracleoci") == "oraclevdb\n"
+        clients.detach(made.id)
+    clients.blocks.delete_volume(volume.id)
+
+
+def test_boot_volume_as_a_volume(worker: str, clients: Clients, lab: OciLab, run: Run) -> None:
+    lab.fault("stuck", {"kind": "instance", "state": "RUNNING"})
+    made = clients.launch(wait=False)
+    boots = clients.compute.list_boot_volume_attachments(lab.domains[0], lab.compartment, instance_id=made.id).data
+    clients.compute.terminate_instance(made.id, preserve_boot_volume=True)
+    clients.await_state(clients.compute.get_instance, made.id, "TERMINATED")
+    boot = clients.blocks.get_boot_volume(boots[0].boot_volume_id).data
+    assert boot.lifecycle_state == "AVAILABLE"
+    attachment = clients.attach(worker, boot.id, DEVICE)
+    run(f"echo boots | sudo dd of={DEVICE} conv=fsync status=none")
+    clients.detach(attachment.id)
+    with lab.volume_path(boot.id).open("rb") as file:
+        assert file.read(5) == b"boots"
+    clients.blocks.delete_boot_volume(boot.id)
+    clients.await_state(clients.blocks.get_boot_volume, boot.id, "TERMINATED")
