@@ -13,6 +13,7 @@ from tests.integration.ovirt.stage import SIZE, Stage, connect, digest
 from vmferry import operations
 from vmferry.engine.errors import BadInput, ProofMismatch
 from vmferry.operations.restore import plan_restore
+from vmferry.operations.tracing import moment_of
 from vmferry.operations.values import RestorePlan
 from vmferry.platforms.errors import BadState, Conflict, NameTaken, NoRoom, NotThere
 from vmferry.policy.vm import RestoreRule
@@ -173,6 +174,15 @@ def test_an_old_vm_gives_its_place_when_the_new_one_is_proven(stage: Stage, save
     if keep:
         assert vms[old["vm_id"]]["name"] == new["replaced"]
         assert vms[old["vm_id"]]["status"] == "down"
+
+
+def test_a_vm_of_ours_under_the_name_is_told_from_a_strange_one(stage: Stage, saved: Saved) -> None:
+    vm, _ = saved
+    assert operations.standing_restore(stage.target, vm.name, stage.rule()) is None
+    made = stage.restore(vm)
+    assert operations.standing_restore(stage.target, vm.name, stage.rule()) == moment_of(made["backup"])
+    stage.dr.add_vm(f"{vm.name}_strange", [{"size": SIZE}])
+    assert operations.standing_restore(stage.target, vm.name, stage.rule(suffix="_strange")) is None
 
 
 def test_the_old_vm_is_put_back_when_the_new_one_does_not_start(stage: Stage, saved: Saved) -> None:
