@@ -11,7 +11,7 @@ OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup setup-airflow demo demo-disk lab test test-ovirt test-oci test-airflow test-chaos test-chaos-airflow lint format bench docs lock engine clean
+.PHONY: help setup setup-airflow demo demo-disk lab test test-ovirt test-oci test-airflow test-scale test-chaos test-chaos-airflow lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
@@ -44,6 +44,9 @@ test-oci: setup ## the simulated Oracle Cloud against the unmodified SDK, as roo
 
 test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Airflow, minutes long
 	@$(PYTHON) -m pytest --durations=10 tests/unit/airflow tests/e2e $(ARGS)
+
+test-scale: setup-airflow ## 5 000 VMs: rendered, listed by a real DAG processor, edited; prints CPU seconds
+	@$(PYTHON) -m pytest tests/scale $(ARGS)
 
 test-chaos: setup ## kill everything at random moments, minutes long
 	@$(PYTHON) -m pytest -n $(JOBS) tests/chaos -m chaos --durations=10 $(ARGS)

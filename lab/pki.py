@@ -10,7 +10,7 @@ from pathlib import Path
 LOCAL_NAMES = ("DNS:localhost", "IP:127.0.0.1")
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-_DAYS = ("-days", "30")
+_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +31,22 @@ class Certificate:
         return context
 
 
-def create_certificate(directory: Path, names: tuple[str, ...] = LOCAL_NAMES) -> Certificate:
-    """Make a new authority in `directory` and let it sign a certificate for `names`."""
+def create_certificate(directory: Path, names: tuple[str, ...] = LOCAL_NAMES, *, days: int = _DAYS) -> Certificate:
+    """Make a new authority in `directory` and let it sign a certificate for `names`; of -1 days: one that has ended."""
     directory.mkdir(parents=True, exist_ok=True)
     _create_authority(directory)
-    return _sign_server(directory, names)
+    return _sign_server(directory, names, days)
 
 
 def _create_authority(directory: Path) -> None:
     _openssl(
-        *("req", "-x509", *_NEW_KEY, *_DAYS, "-subj", "/CN=vmferry lab authority"),
+        *("req", "-x509", *_NEW_KEY, "-days", str(_DAYS), "-subj", "/CN=vmferry lab authority"),
         *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         *("-keyout", str(directory / "ca-key.pem"), "-out", str(directory / "ca.pem")),
     )
 
 
-def _sign_server(directory: Path, names: tuple[str, ...]) -> Certificate:
+def _sign_server(directory: Path, names: tuple[str, ...], days: int) -> Certificate:
     request, extensions = directory / "server.csr", directory / "server.ext"
     made = Certificate(directory / "ca.pem", directory / "cert.pem", directory / "key.pem")
     extensions.write_text(
@@ -56,7 +56,8 @@ def _sign_server(directory: Path, names: tuple[str, ...]) -> Certificate:
     )
     _openssl("req", "-new", *_NEW_KEY, "-subj", "/CN=vmferry lab", "-keyout", str(made.key), "-out", str(request))
     _openssl(
-        *("x509", "-req", "-in", str(request), "-out", str(made.cert), *_DAYS, "-extfile", str(extensions)),
+        *("x509", "-req", "-in", str(request), "-out", str(made.cert)),
+        *("-days", str(days), "-extfile", str(extensions)),
         *("-CA", str(made.ca), "-CAkey", str(directory / "ca-key.pem"), "-CAcreateserial"),
     )
     made.key.chmod(0o600)

@@ -46,6 +46,9 @@ def remove_snapshot(engine: Engine, vm: Vm, snapshot: Snapshot) -> None:
 def step_snapshot(engine: Engine, snapshot: Snapshot) -> None:
     """Take a snapshot to its next status."""
     vm = next(one for one in engine.inventory.vms.values() if snapshot in one.snapshots)
+    if snapshot.status == "failed":  # a fault put it there
+        _fail(engine, vm, snapshot, "simulated fault")
+        return
     if snapshot.status != "locked":
         snapshot.due = 0.0
         return

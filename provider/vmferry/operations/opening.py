@@ -65,9 +65,14 @@ def open_point(
 
 
 def choose_since(shelf: Shelf | None, begun: OpenPoint, known: Sequence[Checkpoint]) -> Checkpoint | None:
-    """Give the newest checkpoint, of those the platform still knows, that a parent of one of the disks ended at."""
-    wanted = {_parent_checkpoint(shelf, begun, disk.info.name) for disk in begun.disks}
-    return next((one for one in reversed(known) if one.id in wanted), None)
+    """Give the newest checkpoint, of those the platform still knows, that a parent of one of the disks ended at.
+
+    Where it knows none of them, one that it does not know: it says so then, and reads all.
+    """
+    found = (_parent_checkpoint(shelf, begun, disk.info.name) for disk in begun.disks)
+    wanted = [one for one in found if one is not None]
+    lost = Checkpoint(wanted[0]) if wanted else None
+    return next((one for one in reversed(known) if one.id in wanted), lost)
 
 
 def _parent_checkpoint(shelf: Shelf | None, begun: OpenPoint, disk: str) -> str | None:

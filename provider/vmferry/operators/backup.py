@@ -145,19 +145,27 @@ class OpenPointOperator(VmOperator):
         return [disk.name for disk in opened.disks]
 
 
-class BackUpDiskOperator(VmOperator):
+class BackUpDiskOperator(BoundOperator):
     """Copies one disk; goes on where the try before stopped, whatever stopped it.
 
+    It takes no more than it needs: Airflow stores what is given to a mapped task, with each DAG.
+
+    :param site: Name, type and connection of the VM's site.
+    :param rates: How fast it may read: `Placement.throttle_control`.
     :param opened: What `OpenPointOperator` handed on under `OPENED`.
     :param disk: The disk's name.
     """
 
     template_fields: Sequence[str] = ("opened", "disk")
+    operator_extra_links = (EngineLink(),)
 
-    def __init__(self, *, opened: Any, disk: str, **given: Any) -> None:
+    def __init__(self, *, site: SiteRef, rates: Mapping[str, Any], opened: Any, disk: str, **given: Any) -> None:
         super().__init__(**given)
+        self.site = dict(site)
+        self.rates = dict(rates)
         self.opened = opened
         self.disk = disk
+        self.console_url = ""
         self._cancel = threading.Event()
 
     def execute(self, context: Any) -> dict[str, Any]:
@@ -168,8 +176,7 @@ class BackUpDiskOperator(VmOperator):
         from vmferry.vault import Pace
 
         opened = OpenBackup.from_json(self.opened)
-        rates = self.vm_policy().placement.throttle_control()
-        throttle = Throttle(rates["bytes_per_s"], windows=parse_windows(rates["windows"]))
+        throttle = Throttle(self.rates["bytes_per_s"], windows=parse_windows(self.rates["windows"]))
         label = f"VM {opened.vm}, disk {self.disk}"
         facts = {"vm": opened.vm, "disk": self.disk, "backup": opened.backup}
         with telling(context["task_state_store"], self.log, label, **facts) as progress, open_site(self.site) as source:

@@ -23,7 +23,7 @@ import jinja2
 
 from vmferry.policy.errors import BrokenTemplate, ForeignFile, PolicyError
 from vmferry.policy.literal import PythonSource, as_python, require_source
-from vmferry.policy.shards import Shard, cut_shards
+from vmferry.policy.shards import Shard, cut_shards, split_shared
 from vmferry.policy.vm import VmPolicy
 
 _MARK = "# Made by vmferry from the policy; edit variables.json instead. sha256:"
@@ -58,7 +58,8 @@ def render(
 ) -> Rendering:
     """Make the DAG files of these VMs, and remove the ones that this made before and that are not needed any more.
 
-    The template sees ``vms`` (a list of `VmPolicy.to_json`), ``site`` and `values`; each ``{{ … }}`` needs ``| py``.
+    The template sees ``vms`` (a list of `VmPolicy.to_json`), the same as ``shared`` and ``own`` (what most of them have
+    in common, and what each has differently), ``site`` and `values`; each ``{{ … }}`` needs ``| py``.
     """
     files = render_texts(vms, template, shard_size=shard_size, values=values)
     if dry_run:
@@ -125,7 +126,9 @@ def _quote(value: Any) -> PythonSource:
 
 def _render_shard(template: jinja2.Template, shard: Shard, values: dict[str, Any], path: Path) -> str:
     try:
-        body = template.render(**values, site=shard.site, vms=[vm.to_json() for vm in shard.vms])
+        vms = [vm.to_json() for vm in shard.vms]
+        shared, own = split_shared(vms)
+        body = template.render(**values, site=shard.site, vms=vms, shared=shared, own=own)
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as failure:
         raise BrokenTemplate(f"{path}: {failure}", fix="correct the template") from failure
     text = f"{_MARK}{_digest(body.encode())}\n{body}"

@@ -9,8 +9,11 @@ group that is too large is split by the next bit. So a VM's file depends on its 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vmferry.policy.errors import PolicyError
 from vmferry.policy.names import assign_identifiers
@@ -40,6 +43,21 @@ def cut_shards(vms: Iterable[VmPolicy], shard_size: int) -> tuple[Shard, ...]:
             name = group[0].dag_id if shard_size == 1 else f"backups_{prefixes[site]}{'_' if bits else ''}{bits}"
             shards.append(Shard(f"{name}.py", site, tuple(group)))
     return tuple(sorted(shards, key=lambda one: one.filename))
+
+
+def split_shared(vms: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Say what most VMs of a file have in common, and of each VM what it has differently.
+
+    Airflow stores the whole file once for each DAG in it: with all of every VM, 5 000 VMs took 400 MB of its database.
+    """
+    shared = {}
+    for key in vms[0] if vms else ():
+        texts = [json.dumps(vm[key], sort_keys=True) for vm in vms]
+        text, count = Counter(texts).most_common(1)[0]
+        if count > 1:
+            shared[key] = vms[texts.index(text)][key]
+    own = [{key: vm[key] for key in vm if key not in shared or vm[key] != shared[key]} for vm in vms]
+    return shared, own
 
 
 def _split(vms: Sequence[VmPolicy], bits: str, shard_size: int) -> Iterator[tuple[str, list[VmPolicy]]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from vmferry.operators.restore import (
     RestoreVmOperator,
     ValidateRestoreEnvironmentOperator,
 )
+from vmferry.policy.vm import Placement
 from vmferry.workflows.alarms import failure_callbacks, rpo_deadline, success_callbacks
 from vmferry.workflows.defaults import START, default_args, schedule_of
 
@@ -50,7 +52,6 @@ def backup_dag(vm: Mapping[str, Any], sites: Mapping[str, Mapping[str, Any]], va
         catchup=False,
         max_active_runs=1,  # one backup of a VM at a time
         tags=["vmferry", "backup", f"site:{vm['site']}"],
-        params={"full": _FULL},
         default_args=default_args(placement),
         deadline=rpo_deadline(vm),
         on_failure_callback=failure_callbacks(vm),
@@ -60,6 +61,8 @@ def backup_dag(vm: Mapping[str, Any], sites: Mapping[str, Mapping[str, Any]], va
         published = _back_up(vm, given, placement)
         if vm["auto_restore"]:
             _restore(vm, sites, vault, published, placement)
+    # Last: every task copies, checks and stores the parameters that its DAG has by then, and a run has them anyway.
+    dag.params["full"] = copy(_FULL)
     return dag
 
 
@@ -81,7 +84,8 @@ def _back_up(vm: Mapping[str, Any], given: dict[str, Any], placement: Mapping[st
         opened=opened,
         max_active_tis_per_dagrun=placement["max_disks_at_once"],
         map_index_template="{{ task.disk }}",
-        **given,
+        site=given["site"],
+        rates=Placement.from_json(dict(placement)).throttle_control(),
         **heavy,
     ).expand(disk=point.output)
     close = ClosePointOperator(task_id="cleanup_snapshot", **given)

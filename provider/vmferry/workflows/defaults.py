@@ -24,8 +24,9 @@ def default_args(placement: Mapping[str, Any] | None = None) -> dict[str, Any]:
     At least two retries: a machine or a triggerer that goes down costs one.
     """
     said = placement or {}
-    retries = said.get("retries", conf.getint("vmferry", "retries", fallback=2))
-    delay_s = said.get("retry_delay_s", conf.getint("vmferry", "retry_delay_s", fallback=300))
+    # Not asked of the configuration where it is said: for thousands of VMs it takes its time.
+    retries = said["retries"] if "retries" in said else conf.getint("vmferry", "retries", fallback=2)
+    delay_s = said["retry_delay_s"] if "retry_delay_s" in said else conf.getint("vmferry", "retry_delay_s", fallback=300)
     made: dict[str, Any] = {
         "retries": max(2, retries),
         "retry_delay": timedelta(seconds=delay_s),

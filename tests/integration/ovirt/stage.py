@@ -27,7 +27,11 @@ SIZE = 48 * MiB
 
 
 def connect(lab: OvirtLab, **more: Any) -> OvirtSite:
-    said = {
+    said: dict[str, Any] = {
+        "site": lab.name,
+        "url": lab.url,
+        "user": lab.user,
+        "password": lab.password_secret,
         "ca_fingerprint": lab.fingerprint,
         "timeout_s": 30,
         "outage_s": 40,
@@ -35,7 +39,7 @@ def connect(lab: OvirtLab, **more: Any) -> OvirtSite:
         "poll_s": 0.1,
         "reserve_bytes": 1 * MiB,
     }
-    return OvirtSite(OvirtSettings(lab.name, lab.url, lab.user, lab.password_secret, **{**said, **more}))
+    return OvirtSite(OvirtSettings(**{**said, **more}))
 
 
 @dataclass
@@ -100,7 +104,8 @@ class Stage:
         }
 
     def rule(self, **more: Any) -> RestoreRule:
-        return RestoreRule(site="dr", cluster="Default", storage_domain="dr-data", **{"timeout_s": 60, **more})
+        said = {"site": "dr", "cluster": "Default", "storage_domain": "dr-data", "timeout_s": 60}
+        return RestoreRule(**{**said, **more})
 
     def restore(
         self, vm: LabVm, run: RunId | None = None, *, rule: RestoreRule | None = None, **more: Any

@@ -37,7 +37,7 @@ def open_backup(session: Session, vm: Vm, owner: RunId, order: PointOrder, *, fr
         BACKUP_READY,
         lambda api: word(_service(api, vm.id, backup_id).get().phase),
         name=f"VM {vm.name!r}, backup {backup_id}",
-        timeout_s=OPEN_TIMEOUT_S,
+        timeout_s=session.at_most(OPEN_TIMEOUT_S),
         fix="the engine's events name the reason; a locked disk or a VM that moved are the common ones",
     )
     return _describe(session, vm, owner, backup_id)
@@ -205,7 +205,7 @@ def _await_begun(session: Session, vm_id: str, backup_id: str, what: str) -> Non
             BACKUP_READY,
             lambda api: word(_service(api, vm_id, backup_id).get().phase),
             name=what,
-            timeout_s=OPEN_TIMEOUT_S,
+            timeout_s=session.at_most(OPEN_TIMEOUT_S),
         )
 
 

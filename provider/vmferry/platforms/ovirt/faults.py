@@ -25,7 +25,10 @@ def translate(error: Any, what: str, *, sent_change: bool = False) -> EngineErro
     if code is None:
         # Either the connection broke, or the answer was a page in HTML: a proxy whose engine is not there.
         kind = OutcomeUnknown if sent_change else SiteAway
-        return kind(f"{what}: no answer of the engine ({_first_line(error)})", fix="run it again when the engine is up")
+        return kind(
+            f"{what}: no answer of the engine ({_first_line(error)})",
+            fix="run it again when the engine is up; is the address that of its API?",
+        )
     if code in _KINDS:
         kind_of, fix = _KINDS[code]
         return kind_of(f"{what}: {read_reason(error)}", fix=fix)

@@ -88,8 +88,7 @@ def list_attachments(session: Session, vm_id: str, name: str) -> list[Any]:
 def _disks(session: Session, vm: Any) -> Iterator[Disk]:
     for attachment in list_attachments(session, vm.id, vm.name):
         disk = read_disk(session, attachment.disk.id)
-        if disk is not None:
-            yield make_disk(attachment, disk)
+        yield make_disk(attachment, disk) if disk is not None else _unseen(attachment)
 
 
 def make_disk(attachment: Any, disk: Any) -> Disk:
@@ -108,6 +107,18 @@ def make_disk(attachment: Any, disk: Any) -> Disk:
         storage=tuple(one.id for one in disk.storage_domains or () if one.id),
         skip=_why_skipped(attachment, disk),
         used_bytes=int(disk.actual_size or 0),
+    )
+
+
+def _unseen(attachment: Any) -> Disk:
+    """A disk that hangs on the VM but cannot be read is told: a backup without it must not look whole."""
+    return Disk(
+        id=attachment.disk.id,
+        alias=attachment.disk.id,
+        size_bytes=0,
+        interface=word(attachment.interface) or None,
+        bootable=bool(attachment.bootable),
+        skip="the engine does not show it: it was removed just now, or the user may not see it",
     )
 
 

@@ -74,12 +74,17 @@ class Session:
             self._ca_file = find_ca_file(self.settings)
         return self._ca_file
 
+    def at_most(self, limit_s: float) -> float:
+        """Give this limit, or the patience of the settings where that is less."""
+        return min(limit_s, self.settings.wait_s)
+
     def ask(self, what: str, question: Callable[[Any], _Answer]) -> _Answer:
         """Ask something that changes nothing, or may be done twice; through outages up to `outage_s`."""
         return self._persist(what, lambda: self._once(what, question, change=False), (SiteAway,))
 
     def insist(self, what: str, order: Callable[[Any], _Answer], *, limit_s: float = 30.0) -> _Answer:
         """Ask for something that the engine may refuse for a moment: a lock that is about to go."""
+        limit_s = self.at_most(limit_s)
         return self._persist(what, lambda: self._once(what, order, change=False), (SiteAway, Conflict), limit_s)
 
     def find(self, what: str, question: Callable[[Any], _Answer]) -> _Answer | None:

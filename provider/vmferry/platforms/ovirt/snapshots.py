@@ -12,9 +12,10 @@ from vmferry.platforms.ovirt import transfers
 from vmferry.platforms.ovirt.sdk import types
 from vmferry.platforms.ovirt.session import Session
 from vmferry.platforms.ovirt.texts import correlation, ident, word
-from vmferry.platforms.ovirt.waits import SNAPSHOT_GONE, SNAPSHOT_READY
+from vmferry.platforms.ovirt.waits import SNAPSHOT_GONE, SNAPSHOT_READY, SNAPSHOT_SETTLED
 from vmferry.platforms.points import Frozen, Point, PointDisk, PointKind, PointOrder
 from vmferry.platforms.runs import RunId, is_tag_of
+from vmferry.platforms.waiting import GONE
 
 
 def open_snapshot(session: Session, vm: Vm, owner: RunId, order: PointOrder) -> Point:
@@ -59,18 +60,18 @@ def close_snapshot(session: Session, vm_id: str, snapshot_id: str, name: str) ->
         if ident(transfer.snapshot) in layers and transfers.is_running(transfer):
             transfers.end_transfer(session, transfer.id, what)
 
-    def remove(api: Any) -> None:
-        service = _snapshots(api, vm_id).snapshot_service(snapshot_id)
-        if word(service.get().snapshot_status) != "locked":
-            service.remove()
+    def look(api: Any) -> str:
+        return word(_snapshots(api, vm_id).snapshot_service(snapshot_id).get().snapshot_status)
 
-    with contextlib.suppress(NotThere):
-        session.insist(f"{what}: removing it", remove, limit_s=120.0)
-    session.wait(
-        SNAPSHOT_GONE,
-        lambda api: word(_snapshots(api, vm_id).snapshot_service(snapshot_id).get().snapshot_status),
-        name=what,
-    )
+    # Locked: an earlier try is removing it, or one that died just now is still making it.
+    if session.wait(SNAPSHOT_SETTLED, look, name=what) != GONE:
+        with contextlib.suppress(NotThere):
+            session.insist(
+                f"{what}: removing it",
+                lambda api: _snapshots(api, vm_id).snapshot_service(snapshot_id).remove(),
+                limit_s=120.0,
+            )
+    session.wait(SNAPSHOT_GONE, look, name=what)
 
 
 def _find_mine(session: Session, vm: Vm, owner: RunId) -> Any | None:

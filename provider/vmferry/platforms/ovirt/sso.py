@@ -55,7 +55,10 @@ def _post(settings: OvirtSettings, ca_file: str | None, path: str, form: dict[st
         check_engine(settings, ca_file)
         raise
     except (OSError, http.client.HTTPException) as error:
-        raise SiteAway(f"site {settings.site}: the log-in of {parts.netloc} does not answer ({error})") from error
+        raise SiteAway(
+            f"site {settings.site}: the log-in of {parts.netloc} does not answer ({error})",
+            fix="is the address right, and the engine up?",
+        ) from error
     finally:
         client.close()
     return _parse(settings, answer.status, raw)

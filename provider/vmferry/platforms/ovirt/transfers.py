@@ -53,7 +53,7 @@ def open_transfer(session: Session, wish: Wish) -> Any:
             TRANSFER_OPEN,
             lambda api: word(_service(api, transfer.id).get().phase),
             name=wish.name,
-            timeout_s=OPEN_TIMEOUT_S,
+            timeout_s=session.at_most(OPEN_TIMEOUT_S),
         )
     except BadState as error:
         _give_up(session, transfer.id, wish)
@@ -212,7 +212,10 @@ def _renew(session: Session, transfer: Any, wish: Wish) -> Any | None:
 
 def _await(session: Session, table: WaitTable, transfer_id: str, name: str) -> str:
     return session.wait(
-        table, lambda api: word(_service(api, transfer_id).get().phase), name=name, timeout_s=OPEN_TIMEOUT_S
+        table,
+        lambda api: word(_service(api, transfer_id).get().phase),
+        name=name,
+        timeout_s=session.at_most(OPEN_TIMEOUT_S),
     )
 
 

@@ -26,6 +26,7 @@ from vmferry.platforms.ovirt.settings import OvirtSettings
 _PATH = "/ovirt-engine/services/pki-resource?resource=ca-certificate&format=X509-PEM-CA"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _LARGEST = 1 << 20
+_LOOK = "is the address right, and the engine up?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,13 @@ def fetch_authority(settings: OvirtSettings) -> Authority:
         raw = answer.read(_LARGEST)
     except (OSError, http.client.HTTPException) as error:
         raise SiteAway(
-            f"site {settings.site}: {parts.netloc} does not answer ({error or type(error).__name__})"
+            f"site {settings.site}: {parts.netloc} does not answer ({error or type(error).__name__})", fix=_LOOK
         ) from error
     finally:
         client.close()
     found = _PEM.search(raw.decode("ascii", "replace"))
     if answer.status != 200 or not found:
-        raise SiteAway(f"site {settings.site}: the engine does not give its authority ({answer.status})")
+        raise SiteAway(f"site {settings.site}: the engine does not give its authority ({answer.status})", fix=_LOOK)
     return read_authority(found[0], settings.site)
 
 
@@ -107,7 +108,7 @@ def check_engine(settings: OvirtSettings, ca_file: str | None) -> None:
     except OSError as error:
         raise SiteAway(
             f"site {settings.site}: {host}:{port} does not answer ({error or type(error).__name__})",
-            fix="is the address right, and the engine up?",
+            fix=_LOOK,
         ) from error
 
 

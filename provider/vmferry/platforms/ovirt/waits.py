@@ -48,6 +48,8 @@ TRANSFER_ENDED = table(
 DISK_USABLE = table("disk", ok="ok", wait="locked", fail="illegal gone")
 
 SNAPSHOT_READY = table("snapshot", ok="ok", wait="locked", fail="in_preview gone", error=PointFailed)
+SNAPSHOT_SETTLED = table("snapshot", ok="ok in_preview gone", wait="locked")
+"""Nobody works on it any more."""
 SNAPSHOT_GONE = table("snapshot", ok="gone", wait="ok locked in_preview")
 
 VM_USABLE = table("VM", ok="down up paused suspended", wait="image_locked unassigned restoring_state saving_state")
@@ -88,6 +90,7 @@ TABLES: dict[str, WaitTable] = {
     "transfer_ended": TRANSFER_ENDED,
     "disk_usable": DISK_USABLE,
     "snapshot_ready": SNAPSHOT_READY,
+    "snapshot_settled": SNAPSHOT_SETTLED,
     "snapshot_gone": SNAPSHOT_GONE,
     "vm_usable": VM_USABLE,
     "vm_up": VM_UP,

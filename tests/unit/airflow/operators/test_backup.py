@@ -82,7 +82,8 @@ def test_the_steps_make_a_backup_and_give_the_point_back(engine: OvirtLab, given
     names = OpenPointOperator(task_id="open", **given).execute(context)
     again = OpenPointOperator(task_id="open", **given).execute(context)
     opened = json.loads(json.dumps(run.xcoms[OPENED]))
-    done = [BackUpDiskOperator(task_id="copy", opened=opened, disk=name, **given).execute(context) for name in names]
+    copying = {"site": given["site"], "rates": {"bytes_per_s": None, "windows": []}, "opened": opened}
+    done = [BackUpDiskOperator(task_id="copy", disk=name, **copying).execute(context) for name in names]
     ClosePointOperator(task_id="close", **given).execute(context)
     summary = PublishOperator(task_id="publish", opened=opened, **given).execute(context)
 
