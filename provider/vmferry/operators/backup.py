@@ -33,14 +33,11 @@ class VmOperator(BoundOperator):
     :param vault: Directory of the backups.
     """
 
-    operator_extra_links = (EngineLink(),)
-
     def __init__(self, *, site: SiteRef, policy: Mapping[str, Any], vault: str, **given: Any) -> None:
         super().__init__(**given)
         self.site = dict(site)
         self.policy = dict(policy)
         self.vault = vault
-        self.console_url = ""
 
     def vm_policy(self) -> VmPolicy:
         """Give the policy as a value."""
@@ -69,6 +66,10 @@ class ValidateEnvironmentOperator(VmOperator):
 
 class GetVmInfoOperator(VmOperator):
     """Says which disks are going to be backed up, and which not and why."""
+
+    # Only where the VM's address is found out: Airflow stores and checks links with each task of each DAG.
+    operator_extra_links = (EngineLink(),)
+    console_url = ""
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Look; change nothing."""
@@ -127,6 +128,9 @@ class OpenPointOperator(VmOperator):
     The run's parameter ``full`` says whether it is full; empty: as the policy says.
     """
 
+    operator_extra_links = (EngineLink(),)
+    console_url = ""
+
     def execute(self, context: Any) -> list[str]:
         """Open, or find what the try before opened."""
         from vmferry.operations import open_point
@@ -157,7 +161,6 @@ class BackUpDiskOperator(BoundOperator):
     """
 
     template_fields: Sequence[str] = ("opened", "disk")
-    operator_extra_links = (EngineLink(),)
 
     def __init__(self, *, site: SiteRef, rates: Mapping[str, Any], opened: Any, disk: str, **given: Any) -> None:
         super().__init__(**given)
@@ -165,7 +168,6 @@ class BackUpDiskOperator(BoundOperator):
         self.rates = dict(rates)
         self.opened = opened
         self.disk = disk
-        self.console_url = ""
         self._cancel = threading.Event()
 
     def execute(self, context: Any) -> dict[str, Any]:

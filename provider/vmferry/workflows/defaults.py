@@ -26,7 +26,9 @@ def default_args(placement: Mapping[str, Any] | None = None) -> dict[str, Any]:
     said = placement or {}
     # Not asked of the configuration where it is said: for thousands of VMs it takes its time.
     retries = said["retries"] if "retries" in said else conf.getint("vmferry", "retries", fallback=2)
-    delay_s = said["retry_delay_s"] if "retry_delay_s" in said else conf.getint("vmferry", "retry_delay_s", fallback=300)
+    delay_s = (
+        said["retry_delay_s"] if "retry_delay_s" in said else conf.getint("vmferry", "retry_delay_s", fallback=300)
+    )
     made: dict[str, Any] = {
         "retries": max(2, retries),
         "retry_delay": timedelta(seconds=delay_s),
