@@ -47,11 +47,11 @@ def receive(site: Site, request: Request) -> Content:
                 out.write(chunk)
                 for check in checks:
                     check.update(chunk)
-        md5 = _finish(request, checks)
+        request.length = 0  # the connection can be used again
+        md5 = _finish(checks)
     except BaseException:
         path.unlink()
         raise
-    request.length = 0  # the connection can be used again
     return Content(path.name, path.stat().st_size, md5)
 
 
@@ -155,7 +155,7 @@ def _checks(request: Request) -> list[_Check]:
     return checks
 
 
-def _finish(request: Request, checks: list[_Check]) -> str:
+def _finish(checks: list[_Check]) -> str:
     for one in checks:
         if one.expected and one.expected != one.found:
             raise Refusal(

@@ -57,6 +57,7 @@ class Machine:
         data = cloud_init.read_user_data(self.wish["user_data"])
         cloud_init.install()
         _make_users()
+        _trust(self.wish["authority"])
         cloud_init.authorize("opc", self.wish["authorized_keys"])
         cloud_init.apply_early(data)
         _configure_sshd(self.wish)
@@ -186,6 +187,20 @@ def _make_users() -> None:
     home = Path(pwd.getpwnam("opc").pw_dir)
     home.mkdir(mode=0o700, exist_ok=True)
     os.chown(home, 1000, 1000)
+
+
+def _trust(pem: str) -> None:
+    """Add an authority to the system's: to the file that some programs read, and the directory that others do."""
+    certificates = Path("/etc/ssl/certs")
+    authority = certificates / "lab-authority.pem"
+    if not pem or authority.exists():
+        return
+    authority.write_text(pem)
+    with (certificates / "ca-certificates.crt").open("a") as bundle:
+        bundle.write(pem)
+    argv = ["openssl", "x509", "-hash", "-noout", "-in", str(authority)]
+    name = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    (certificates / f"{name}.0").symlink_to(authority.name)
 
 
 def _configure_sshd(wish: dict[str, Any]) -> None:

@@ -42,6 +42,8 @@ class GuestWish:
     sshd_restart_delay: float = 1.0
     cloud_init_error: str = ""
     env: dict[str, str] = field(default_factory=dict)
+    authority: str = ""
+    """PEM of an authority that programs in the machine trust, as real ones trust who signed OCI's endpoints."""
 
 
 class Guest:

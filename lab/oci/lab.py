@@ -52,8 +52,7 @@ class OciLab:
     """
 
     def __init__(self, directory: Path, *, port: int = 0, **settings: Any) -> None:
-        if os.getuid() != 0:
-            raise PermissionError("lab.oci needs root: its instances have mounts and loop devices of their own")
+        _demand_powers()
         self.directory = directory
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -271,6 +270,16 @@ class OciLab:
             "place": self._place, "port": self._port, "metadata_port": self._metadata_port, "settings": self._settings,
             "ca": str(self.ca), "cert": str(self._certificate.cert), "cert_key": str(self._certificate.key),
         }  # fmt: skip
+
+
+def _demand_powers() -> None:
+    """Say at once what would fail later, out of sight."""
+    if os.getuid() != 0:
+        raise PermissionError("lab.oci needs root: its instances have mounts and loop devices of their own")
+    spaces = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--", "true"]
+    done = subprocess.run(spaces, capture_output=True, text=True, check=False)
+    if done.returncode or not Path("/dev/loop-control").exists():
+        raise PermissionError(f"lab.oci needs namespaces and loop devices: {done.stderr.strip()}")
 
 
 def _certificate(directory: Path) -> Certificate:

@@ -85,7 +85,7 @@ def plug_volume(site: Site, attachment: Thing) -> None:
     with site.lock:
         guest = site.guests.get(attachment.wire["instanceId"])
         path = site.volume_path(site.inventory.things[attachment.wire["volumeId"]])
-    if guest is not None:
+    if guest is not None and guest.is_running:
         guest.attach(attachment.id, path, attachment.wire["device"] or "", read_only=attachment.wire["isReadOnly"])
     if iscsi:
         attachment.wire["iscsiLoginState"] = "LOGIN_SUCCEEDED"
@@ -102,7 +102,7 @@ def unplug_volume(site: Site, attachment: Thing) -> None:
     """Let it vanish."""
     with site.lock:
         guest = site.guests.get(attachment.wire["instanceId"])
-    if guest is not None:
+    if guest is not None and guest.is_running:
         guest.detach(attachment.id)
 
 
@@ -130,4 +130,5 @@ def _wish(site: Site, instance: Thing) -> GuestWish:
             cloud_init_delay=site.delay("guest.cloud_init"),
             cloud_init_error=str(site.settings["cloud_init_error"]),
             sshd_restart_delay=site.delay("guest.sshd_restart"), env=site.guest_environment(instance),
+            authority=site.place.authority.read_text(),
         )  # fmt: skip

@@ -6,6 +6,7 @@ Its settings come on standard input as one JSON line. It prints its port when it
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -27,7 +28,8 @@ def main() -> None:
     wish: dict[str, Any] = json.loads(sys.stdin.readline())
     directory = Path(wish["directory"])
     key = ApiKey(**{**wish["key"], "key_file": Path(wish["key"]["key_file"])})
-    site = Site(Place(**{**wish["place"], "directory": directory}), key)
+    place = Place(**{**wish["place"], "directory": directory, "authority": Path(wish["ca"])})
+    site = Site(place, key)
     site.settings.update(wish["settings"])
     if not any(site.inventory.all("image")):
         add_platform_image(site)
@@ -46,6 +48,8 @@ def main() -> None:
     finally:
         for guest in list(site.guests.values()):
             guest.kill()
+        site.save()
+        os._exit(0)  # calls of functions that still wait are not waited for
 
 
 def _wake(site: Site) -> None:

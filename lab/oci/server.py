@@ -145,6 +145,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.close_connection = False
             return reply
         except Refusal as refusal:
+            self._drain(request)
             body = {"code": refusal.code, "message": refusal.message} if refusal.status != 304 else None
             return Reply(body, refusal.status)
         except (Cut, OSError):
@@ -152,6 +153,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except Exception as error:  # noqa: BLE001 - a border: the caller gets an answer whatever is wrong here
             traceback.print_exc()
             return Reply({"code": "InternalServerError", "message": f"[simulator failed: {error!r}]"}, 500)
+
+    def _drain(self, request: Request) -> None:
+        """Read a body that nobody wants, so that its sender gets to hear why; a long one is not waited for."""
+        if request.stream is not None and request.length <= MAX_JSON_BYTES:
+            request.stream.read(request.length)
+            self.close_connection = False
 
     def _route(self, request: Request) -> Reply:
         site = self.server.site

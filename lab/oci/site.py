@@ -64,6 +64,8 @@ class Place:
     network: str
     """The first three numbers of its addresses."""
     ssh_port: int
+    authority: Path
+    """Who signed the certificate of the API."""
 
 
 class Site:

@@ -188,3 +188,9 @@ def test_bucket_with_objects_stays(objects: Any, lab: OciLab, bucket: str) -> No
     with pytest.raises(oci.exceptions.ServiceError) as failure:
         objects.delete_bucket(lab.namespace, bucket)
     assert (failure.value.status, failure.value.code) == (409, "BucketNotEmpty")
+
+
+def test_refused_upload_is_told_why(objects: Any, lab: OciLab, bucket: str) -> None:
+    with pytest.raises(oci.exceptions.ServiceError) as failure:
+        objects.put_object(lab.namespace, bucket, "none", DATA * 20, if_match="nothing")
+    assert (failure.value.status, failure.value.code) == (412, "IfMatchFailed")
