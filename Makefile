@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 JOBS ?= 2
 ARGS ?=
 # What `make test` leaves to targets of their own.
-OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab_ovirt tests/integration/lab_oci
+OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab_ovirt tests/integration/lab_oci tests/integration/oci
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
@@ -40,7 +40,7 @@ test-ovirt: setup ## the oVirt driver against simulated engines over real imagei
 	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 tests/integration/lab_ovirt tests/integration/ovirt $(ARGS)
 
 test-oci: setup ## the simulated Oracle Cloud against the unmodified SDK, as root
-	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --durations=10 tests/integration/lab_oci $(ARGS)
+	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --durations=10 tests/integration/lab_oci tests/integration/oci $(ARGS)
 
 test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Airflow, minutes long
 	@$(PYTHON) -m pytest --durations=10 tests/unit/airflow tests/e2e $(ARGS)
