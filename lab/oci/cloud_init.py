@@ -82,7 +82,8 @@ def apply_early(data: UserData) -> None:
         path.write_text(text.strip() + "\n")
         path.chmod(0o644 if half == "public" else 0o600)
     for user in [one for one in data.config.get("users") or [] if isinstance(one, dict)]:
-        authorize(str(user.get("name", "opc")), list(user.get("ssh_authorized_keys") or []))
+        _add_user(user)
+        authorize(str(user["name"]), list(user.get("ssh_authorized_keys") or []))
     authorize("opc", list(data.config.get("ssh_authorized_keys") or []))
 
 
@@ -127,6 +128,21 @@ def authorize(user: str, keys: list[str]) -> None:
     file.chmod(0o600)
     for path in (directory, file):
         os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+def _add_user(user: dict[str, Any]) -> None:
+    name = str(user["name"])
+    if not any(entry.pw_name == name for entry in pwd.getpwall()):
+        argv = ["useradd", "--create-home", "--shell", str(user.get("shell") or "/bin/bash"), name]
+        subprocess.run(argv, check=True, capture_output=True)
+        # Without this a key lets nobody in: sshd takes "!" for an account that is locked.
+        subprocess.run(["usermod", "--password", "*", name], check=True, capture_output=True)
+    rules = user.get("sudo") or []
+    if rules:
+        lines = "".join(f"{name} {rule}\n" for rule in ([rules] if isinstance(rules, str) else rules))
+        path = Path("/etc/sudoers.d") / f"90-cloud-init-{name}"
+        path.write_text(lines)
+        path.chmod(0o440)
 
 
 def _write_file(file: dict[str, Any]) -> None:

@@ -30,7 +30,9 @@ _SIZE_LIMIT_AT, _NO_MORE_BYTES = 32, 512
 _SSHD = "/usr/sbin/sshd"
 _OPC = "opc:x:1000:1000:Oracle Public Cloud User:/home/opc:/bin/bash\n"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SUDOERS = f'Defaults secure_path="{_PATH}"\nroot ALL=(ALL) ALL\nopc ALL=(ALL) NOPASSWD: ALL\n'
+_SUDOERS = (
+    f'Defaults secure_path="{_PATH}"\nroot ALL=(ALL) ALL\nopc ALL=(ALL) NOPASSWD: ALL\n@includedir /etc/sudoers.d\n'
+)
 
 
 @dataclass
@@ -59,7 +61,10 @@ class Machine:
         _make_users()
         _trust(self.wish["authority"])
         cloud_init.authorize("opc", self.wish["authorized_keys"])
-        cloud_init.apply_early(data)
+        try:
+            cloud_init.apply_early(data)
+        except (OSError, KeyError, ValueError, TypeError, subprocess.CalledProcessError) as error:
+            data.error = f"early stages: {error!r}"
         _configure_sshd(self.wish)
         threading.Thread(target=self._keep_sshd, daemon=True).start()
         threading.Thread(target=self._end_cloud_init, args=(data,), daemon=True).start()
@@ -223,7 +228,7 @@ def _signal_sshds(number: signal.Signals) -> int:
     count = 0
     for path in Path("/proc").glob("[0-9]*/comm"):
         with contextlib.suppress(OSError):
-            if path.read_text().strip() == "sshd":
+            if path.read_text().startswith("sshd"):  # and sshd-session, since OpenSSH 9.8
                 os.kill(int(path.parent.name), number)
                 count += 1
     return count

@@ -24,7 +24,7 @@ from lab.oci.signature import verify
 from lab.oci.sim import answer_hook
 from lab.oci.site import Site
 
-CHUNK_BYTES = 256 << 10
+CHUNK_BYTES = 1 << 20
 MAX_JSON_BYTES = 8 << 20
 FEDERATION = "/v1/x509"
 

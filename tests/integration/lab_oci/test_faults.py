@@ -86,6 +86,16 @@ def test_object_ends_too_early(clients: Clients, lab: OciLab) -> None:
         list(answer.raw.stream(1 << 16))
 
 
+def test_network_is_cut_in_the_middle_of_an_object(clients: Clients, lab: OciLab) -> None:
+    lab.put_object(lab.create_bucket("short", events=False), "long", bytes(4 << 20))
+    lab.fault("slow", {"method": "GET", "path": "/o/long"}, value=1 << 20)
+    stream = clients.objects.get_object(lab.namespace, "short", "long").data.raw.stream(1 << 16)
+    assert next(stream)
+    lab.hook("cut", seconds=0.3)
+    with pytest.raises(Exception, match=r"IncompleteRead|EOF occurred|reset"):
+        list(stream)
+
+
 def test_worker_under_our_hands(clients: Clients, lab: OciLab, keys: Keys) -> None:
     """Its network hangs and comes back; its sshd dies and comes back; then the platform takes it away."""
     made = clients.launch(display_name="victim", metadata=keys.metadata)

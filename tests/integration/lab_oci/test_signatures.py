@@ -94,6 +94,7 @@ def test_function_reads_its_secret(lab: OciLab, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     there = Clients(lab, {}, signer=oci.auth.signers.get_resource_principals_signer())
     assert there.secrets.get_secret_bundle(secret).data.secret_bundle_content.content == "cDRzc3cwcmQ="
+    assert there.secrets.get_secret_bundle_by_name("airflow", "any-vault").data.secret_id == secret
     assert _refusal(there.blocks.list_volumes)[0] == 404
 
 

@@ -28,7 +28,8 @@ def test_cloud_init_is_awaited(run: Run) -> None:
 def test_cloud_init_files_commands_and_failure(clients: Clients, lab: OciLab, keys: Keys) -> None:
     config = (
         "#cloud-config\nwrite_files:\n- {path: /etc/mark, content: abc, permissions: '0600'}\nruncmd:\n"
-        "- [cp, /etc/mark, /etc/copy]\n- exit 3\n"
+        "- [cp, /etc/mark, /etc/copy]\n- sudo -u ferry sudo -n touch /etc/ferry\n- exit 3\n"
+        "users: [default, {name: ferry, sudo: 'ALL=(ALL) NOPASSWD:ALL', ssh_authorized_keys: [ssh-ed25519 AAAA x]}]\n"
     )
     made = clients.launch(metadata={"user_data": encode(config), "ssh_authorized_keys": "ssh-ed25519 AAAA nobody"})
     found = next(one for one in lab.instances() if one.id == made.id)
@@ -37,6 +38,7 @@ def test_cloud_init_files_commands_and_failure(clients: Clients, lab: OciLab, ke
     root = f"/proc/{found.pid}/root"
     with open(f"{root}/etc/copy") as file:  # noqa: PTH123 - a path of another process
         assert file.read() == "abc"
+    assert os.path.exists(f"{root}/etc/ferry")  # noqa: PTH110 - the same
     clients.compute.terminate_instance(made.id)
     clients.await_state(clients.compute.get_instance, made.id, "TERMINATED")
     wait_until(lambda: not is_alive(found.pid or 0), "its first process is gone")
