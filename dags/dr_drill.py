@@ -20,7 +20,7 @@ with DAG(
     params={
         "vm": Param("", type="string", minLength=1, title="VM", description="Its name in the vault"),
         "backup": Param("latest", type="string", title="Backup", description="latest, an id, or how its time begins"),
-        "site": Param("", type="string", title="Site", description="Where to; empty: the policy's target"),
+        "site": Param(None, type=["null", "string"], title="Site", description="Where to; empty: the policy's target"),
         "start": Param(False, type="boolean", title="Start it", description="And wait until it is up"),
     },
 ) as dag:  # fmt: skip
@@ -28,7 +28,7 @@ with DAG(
         task_id="plan_drill",
         vm="{{ params.vm }}",
         backup="{{ params.backup }}",
-        site="{{ params.site }}",
+        site="{{ params.site or '' }}",
         name="{{ params.vm }}_drill_{{ dag_run.run_after.strftime('%Y%m%dT%H%M%S') }}",
         rule={"networks": {"*": None}, "connect_networks": False, "replace_existing": False},
         rule_params=("start",),

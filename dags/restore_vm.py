@@ -6,11 +6,10 @@ from airflow.sdk import DAG, Param
 
 from vmferry.operators.policy import PlanRestoreOperator
 from vmferry.operators.restore import RollBackOperator
-from vmferry.workflows.defaults import START, default_args
+from vmferry.workflows.defaults import START, default_args, yes_or_no
 from vmferry.workflows.restore import restore_steps
 
 _SAID = ["null", "string"]
-_YES_OR_NO = ["null", "boolean"]
 
 with DAG(
     "restore_vm",
@@ -23,14 +22,14 @@ with DAG(
     params={
         "vm": Param("", type="string", minLength=1, title="VM", description="Its name in the vault"),
         "backup": Param("latest", type="string", title="Backup", description="latest, an id, or how its time begins"),
-        "site": Param("", type="string", title="Site", description="Where to; empty: the policy's target"),
-        "name": Param("", type="string", title="Name", description="Empty: its old name and the policy's suffix"),
+        "site": Param(None, type=_SAID, title="Site", description="Where to; empty: the policy's target"),
+        "name": Param(None, type=_SAID, title="Name", description="Empty: its old name and the policy's suffix"),
         "cluster": Param(None, type=_SAID, title="Cluster", description="Empty: as the policy says"),
         "storage_domain": Param(None, type=_SAID, title="Storage domain", description="Empty: as the policy says"),
-        "start": Param(None, type=_YES_OR_NO, title="Start it", description="Empty: as the policy says"),
-        "connect_networks": Param(None, type=_YES_OR_NO, title="Plug network cards in",
+        "start": Param(None, **yes_or_no(), title="Start it", description="Empty: as the policy says"),
+        "connect_networks": Param(None, **yes_or_no(), title="Plug network cards in",
                                   description="Empty: as the policy says"),
-        "replace_existing": Param(None, type=_YES_OR_NO, title="Take the place of a VM of that name",
+        "replace_existing": Param(None, **yes_or_no(), title="Take the place of a VM of that name",
                                   description="The old one stays, under another name; empty: as the policy says"),
     },
 ) as dag:  # fmt: skip
@@ -38,8 +37,8 @@ with DAG(
         task_id="validate_restore_environment",
         vm="{{ params.vm }}",
         backup="{{ params.backup }}",
-        site="{{ params.site }}",
-        name="{{ params.name }}",
+        site="{{ params.site or '' }}",
+        name="{{ params.name or '' }}",
         rule_params=("cluster", "storage_domain", "start", "connect_networks", "replace_existing"),
     )
     cleanup = RollBackOperator(task_id="roll_back", site=plan.output["site"], plan=plan.output["plan"])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from vmferry import __version__
@@ -28,6 +29,7 @@ _INTEGRATIONS = {
 
 def get_provider_info() -> dict[str, Any]:
     """Give it all; the schema is ``provider_info.schema.json`` of Airflow."""
+    offered = [one for one in _CONNECTIONS if _has_driver(one)]
     return {
         "package-name": "airflow-provider-vmferry",
         "name": "vmferry",
@@ -36,19 +38,29 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": name, "external-doc-url": url, "tags": ["service"]}
             for name, url in _INTEGRATIONS.items()
+            if name in {one["_integration"] for one in offered}
         ],
         "operators": [{"integration-name": "oVirt / OLVM", "python-modules": ["vmferry.operators.backup",
                        "vmferry.operators.restore", "vmferry.operators.vault"]}],
         "sensors": [{"integration-name": "oVirt / OLVM", "python-modules": ["vmferry.sensors.vault"]}],
         "hooks": [
-            {"integration-name": one["_integration"], "python-modules": [one["_module"]]} for one in _CONNECTIONS
+            {"integration-name": one["_integration"], "python-modules": [one["_module"]]} for one in offered
         ],
         "triggers": [{"integration-name": "Conversion host", "python-modules": ["vmferry.triggers.job"]}],
-        "connection-types": [_connection_type(one) for one in _CONNECTIONS],
-        "extra-links": ["vmferry.links.engine.EngineLink"],
+        "connection-types": [_connection_type(one) for one in offered],
+        "extra-links": ["vmferry.links.engine.EngineLink", "vmferry.links.vault.VaultLink"],
         "notifications": ["vmferry.notifications.notice.NoticeNotifier"],
         "config": {"vmferry": {"description": "vmferry: backups and migrations of VMs.", "options": _OPTIONS}},
     }  # fmt: skip
+
+
+def _has_driver(one: dict[str, Any]) -> bool:
+    """Tell whether anything can use the connection: a form for a platform that has no driver yet misleads.
+
+    Looks, and imports nothing: Airflow asks in each process that parses a DAG.
+    """
+    driver = Path(__file__).parent / one["_driver"]
+    return driver.is_dir() or driver.with_suffix(".py").is_file()
 
 
 def _connection_type(one: dict[str, Any]) -> dict[str, Any]:
@@ -77,12 +89,16 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_ovirt",
         "_integration": "oVirt / OLVM",
+        "_driver": "platforms/ovirt",
         "_module": "vmferry.hooks.ovirt",
         "_class": "OvirtHook",
-        "hidden": ["schema", "port"],
+        "hidden": ["schema"],
+        # The port is shown because Airflow 3.3.2's button "Test Connection" refuses connections that have none:
+        # https://github.com/apache/airflow/pull/73298
         "labels": {"host": "Engine URL", "login": "User with profile"},
         "placeholders": {
             "host": "https://manager.example.com/ovirt-engine/api",
+            "port": "443",
             "login": "admin@internal",
             "ca_file": "/opt/airflow/certs/PRD/ca.pem",
         },
@@ -100,6 +116,7 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_vsphere",
         "_integration": "VMware vSphere",
+        "_driver": "platforms/vsphere",
         "_module": "vmferry.hooks.vsphere",
         "_class": "VsphereHook",
         "hidden": ["schema"],
@@ -110,6 +127,7 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_workstation",
         "_integration": "VMware Workstation",
+        "_driver": "platforms/workstation",
         "_module": "vmferry.hooks.workstation",
         "_class": "WorkstationHook",
         "hidden": ["schema", "port", "password"],
@@ -120,6 +138,7 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_openstack",
         "_integration": "OpenStack",
+        "_driver": "platforms/openstack",
         "_module": "vmferry.hooks.openstack",
         "_class": "OpenstackHook",
         "hidden": ["port"],
@@ -140,6 +159,7 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_oci",
         "_integration": "Oracle Cloud Infrastructure",
+        "_driver": "platforms/oci",
         "_module": "vmferry.hooks.oci",
         "_class": "OciHook",
         "hidden": ["schema", "port"],
@@ -160,6 +180,7 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_ssh",
         "_integration": "Conversion host",
+        "_driver": "hosts/ssh",
         "_module": "vmferry.hooks.ssh",
         "_class": "SshHostHook",
         "hidden": ["schema", "password"],

@@ -13,6 +13,7 @@ from lab.ovirt import OvirtLab
 from lab.ovirt.lab import LabVm
 
 from vmferry.engine.units import MiB
+from vmferry.get_provider_info import get_provider_info
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -159,4 +160,6 @@ def test_the_forms_of_our_connections_are_in_the_ui(installed: Installation) -> 
     assert form["hook_name"] == "oVirt / OLVM"
     assert form["standard_fields"]["host"]["title"] == "Engine URL"
     assert {"ca_file", "ca_fingerprint", "workers"} <= set(form["extra_fields"])
-    assert {"vmferry_vsphere", "vmferry_openstack", "vmferry_oci", "vmferry_workstation", "vmferry_ssh"} <= set(found)
+    assert {kind for kind in found if str(kind).startswith("vmferry_")} == {
+        one["connection-type"] for one in get_provider_info()["connection-types"]
+    }

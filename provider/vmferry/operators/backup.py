@@ -15,7 +15,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from vmferry.hooks.sites import SiteRef, console_url, open_site
 from vmferry.links.engine import EngineLink
+from vmferry.links.vault import VaultLink, backups_page
 from vmferry.operators.bound import BoundOperator
+from vmferry.operators.choice import read_choice
 from vmferry.operators.owner import is_dead_for, owner_of
 from vmferry.operators.progress import telling
 from vmferry.policy.vm import VmPolicy
@@ -125,7 +127,7 @@ class CheckVmLockOperator(VmOperator):
 class OpenPointOperator(VmOperator):
     """Freezes the VM and begins the backup. Gives the names of the disks to copy, to be mapped over.
 
-    The run's parameter ``full`` says whether it is full; empty: as the policy says.
+    The run's parameter ``full`` says ``yes`` or ``no``; empty: as the policy says.
     """
 
     operator_extra_links = (EngineLink(),)
@@ -135,7 +137,7 @@ class OpenPointOperator(VmOperator):
         """Open, or find what the try before opened."""
         from vmferry.operations import open_point
 
-        full: bool | None = context["params"].get("full")
+        full: bool | None = read_choice(context["params"].get("full"))
         with open_site(self.site) as source:
             opened = open_point(
                 source, self.open_vault(), self.vm_policy(), owner_of(context), full=full, is_dead=is_dead_for(context)
@@ -210,20 +212,28 @@ class PublishOperator(VmOperator):
     """
 
     template_fields: Sequence[str] = ("opened",)
+    operator_extra_links = (VaultLink(),)
 
     def __init__(self, *, opened: Any, **given: Any) -> None:
         super().__init__(**given)
         self.opened = opened
+
+    @property
+    def vault_page(self) -> str:
+        """Where a person finds the VM's backups."""
+        return backups_page(self.policy["name"], self.site["name"])
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Publish."""
         from vmferry.operations import publish
         from vmferry.operations.values import OpenBackup
 
+        opened = OpenBackup.from_json(self.opened)
         with open_site(self.site) as source:
-            summary = publish(OpenBackup.from_json(self.opened), source=source)
+            summary = publish(opened, source=source)
+        path = self.open_vault().vm_dir(opened.vm) / summary["backup"]
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = describe_event(summary)
+            context["outlet_events"][asset].extra = {**describe_event(summary), "path": str(path)}
         self.log.info("VM %s: backup %s is published", summary["vm"], summary["backup"])
         return summary
 

@@ -11,6 +11,8 @@ from airflow.sdk import BaseOperator
 from vmferry.engine.errors import BadInput
 from vmferry.hooks.settings import policy_file, rendered_dags, template_directory
 from vmferry.hooks.sites import open_site
+from vmferry.links.vault import VaultLink, backups_page
+from vmferry.operators.choice import read_choice
 from vmferry.operators.owner import owner_of
 from vmferry.operators.restore import rule_with
 
@@ -75,11 +77,12 @@ class PlanRestoreOperator(BaseOperator):
     :param site: Where to; the policy's target when empty.
     :param name: What the restored VM is called; its old name and the policy's suffix when empty.
     :param rule: What is said over the policy's `RestoreRule`; what is None is not said.
-    :param rule_params: Parameters of the run that are laid over that.
+    :param rule_params: The run's parameters that say more of it; ``yes`` and ``no`` are True and False.
     :param keep_ids: False for a rehearsal: it takes no id that a restore would want.
     """
 
     template_fields: Sequence[str] = ("vm", "backup", "site", "name", "rule")
+    operator_extra_links = (VaultLink(),)
 
     def __init__(
         self,
@@ -102,6 +105,11 @@ class PlanRestoreOperator(BaseOperator):
         self.rule_params = tuple(rule_params)
         self.keep_ids = keep_ids
 
+    @property
+    def vault_page(self) -> str:
+        """Where a person finds the VM's backups."""
+        return backups_page(self.vm)
+
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan."""
         import dataclasses
@@ -113,7 +121,7 @@ class PlanRestoreOperator(BaseOperator):
 
         policy = read_policy()
         rule = find_restore_rule(policy, self.vm)
-        asked = {name: context["params"].get(name) for name in self.rule_params}
+        asked = {name: read_choice(context["params"].get(name)) for name in self.rule_params}
         raw = rule_with(dataclasses.asdict(rule), {**self.rule, **asked})
         chosen = self.site or raw["site"] or ""
         references = site_references(policy)

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from vmferry.hooks.sites import SiteRef, console_url, open_site
 from vmferry.links.engine import EngineLink
+from vmferry.links.vault import VaultLink, backups_page
 from vmferry.operators.bound import BoundOperator
 from vmferry.operators.owner import owner_of
 from vmferry.operators.progress import KEY, telling
@@ -32,7 +33,7 @@ class RestoreOperator(BoundOperator):
     """
 
     template_fields: Sequence[str] = ("site", "vault", "vm", "rule", "backup")
-    operator_extra_links = (EngineLink(),)
+    operator_extra_links = (EngineLink(), VaultLink())
 
     def __init__(self, *, site: Any, vault: str, vm: str, rule: Any, backup: str = "latest", **given: Any) -> None:
         super().__init__(**given)
@@ -42,6 +43,11 @@ class RestoreOperator(BoundOperator):
         self.rule = rule
         self.backup = backup
         self.console_url = ""
+
+    @property
+    def vault_page(self) -> str:
+        """Where a person finds the VM's backups."""
+        return backups_page(self.vm)
 
     def open_vault(self) -> Any:
         """Give the vault."""
@@ -144,13 +150,18 @@ class StepOperator(BoundOperator):
     """
 
     template_fields: Sequence[str] = ("site", "plan")
-    operator_extra_links = (EngineLink(),)
+    operator_extra_links = (EngineLink(), VaultLink())
 
     def __init__(self, *, site: Any, plan: Any, **given: Any) -> None:
         super().__init__(**given)
         self.site = site
         self.plan = plan
         self.console_url = ""
+
+    @property
+    def vault_page(self) -> str:
+        """Where a person finds the VM's backups; empty as long as there is no plan."""
+        return backups_page(self.plan["vm"]) if isinstance(self.plan, Mapping) else ""
 
     def restore_plan(self) -> Any:
         """Give the plan as a value."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from copy import copy
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 from airflow.sdk import DAG, Asset, Param
 
+from vmferry.links.vault import asset_name
 from vmferry.operators.backup import (
     OPENED,
     BackUpDiskOperator,
@@ -28,13 +28,13 @@ from vmferry.operators.restore import (
 )
 from vmferry.policy.vm import Placement
 from vmferry.workflows.alarms import failure_callbacks, rpo_deadline, success_callbacks
-from vmferry.workflows.defaults import START, default_args, schedule_of
+from vmferry.workflows.defaults import START, default_args, schedule_of, yes_or_no
 
 _FULL = Param(
     None,
-    type=["null", "boolean"],
+    **yes_or_no({"no": "no: incremental"}),
     title="Full backup",
-    description="True: full. False: incremental. Empty: as the policy says.",
+    description="Empty: as the policy says",
     # Airflow checks the schema itself for each task of each DAG: this draft's rules take less than half the time.
     **{"$schema": "http://json-schema.org/draft-07/schema#"},
 )
@@ -68,8 +68,8 @@ def backup_dag(vm: Mapping[str, Any], sites: Mapping[str, Mapping[str, Any]], va
 
 def backup_asset(vm: Mapping[str, Any]) -> Asset:
     """Give the asset whose events say that a VM has a new backup."""
-    name = f"{quote(vm['site'], safe='')}/{quote(vm['name'], safe='')}"
-    return Asset(name=f"vmferry/{name}", uri=f"vmferry://{name}")
+    name = asset_name(vm["site"], vm["name"])
+    return Asset(name=name, uri=name.replace("/", "://", 1))
 
 
 def _back_up(vm: Mapping[str, Any], given: dict[str, Any], placement: Mapping[str, Any]) -> PublishOperator:

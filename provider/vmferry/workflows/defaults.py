@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.sdk.configuration import conf
 
+from vmferry.operators.choice import NO, YES
 from vmferry.operators.retry import EngineRetryPolicy
 from vmferry.timetables.policy import PolicyTimetable
 
@@ -37,6 +38,16 @@ def default_args(placement: Mapping[str, Any] | None = None) -> dict[str, Any]:
         "retry_policy": EngineRetryPolicy(),
     }
     return {**made, **{name: said[name] for name in ("queue", "executor") if said.get(name)}}
+
+
+def yes_or_no(display: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Give the schema of a parameter that is said, or left to the policy.
+
+    Airflow's form shows a boolean as a switch that is either on or off: one cannot see that nothing was said, nor take
+    back what was. So it is a list.
+    """
+    shown = {"null": "as the policy says", "yes": "yes", "no": "no", **(display or {})}
+    return {"type": ["null", "string"], "enum": [None, YES, NO], "values_display": shown}
 
 
 def schedule_of(vm: Mapping[str, Any]) -> PolicyTimetable:

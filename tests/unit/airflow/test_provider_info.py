@@ -3,12 +3,14 @@ from __future__ import annotations
 import importlib
 import json
 from importlib import resources
+from importlib.util import find_spec
 from typing import Any
 
 import jsonschema
 import pytest
 
 from vmferry.get_provider_info import get_provider_info
+from vmferry.hooks.login import SiteHook
 from vmferry.policy.secure import CONNECTION_TYPES
 
 INFO = get_provider_info()
@@ -31,8 +33,20 @@ def test_each_connection_has_its_hook(connection: dict[str, Any]) -> None:
     assert hook.hook_name == connection["hook-name"]
 
 
-def test_passwords_that_leave_the_policy_find_their_connection_type() -> None:
-    assert set(CONNECTION_TYPES.values()) <= {one["connection-type"] for one in CONNECTIONS}
+@pytest.mark.parametrize("connection", CONNECTIONS, ids=lambda one: one["connection-type"])
+def test_a_form_is_offered_only_for_what_can_be_used(connection: dict[str, Any]) -> None:
+    hook = load(connection["hook-class-name"])
+
+    assert hook.get_conn is not SiteHook.get_conn, "it gives no driver"
+    assert callable(hook.test_connection)
+
+
+def test_each_platform_with_a_driver_has_its_form_and_its_place_for_passwords() -> None:
+    offered = {one["connection-type"] for one in CONNECTIONS}
+
+    with_driver = {kind for site, kind in CONNECTION_TYPES.items() if find_spec(f"vmferry.platforms.{site}")}
+    assert with_driver
+    assert offered == with_driver | {"vmferry_ssh"}
 
 
 @pytest.mark.parametrize(

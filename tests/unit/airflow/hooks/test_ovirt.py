@@ -45,8 +45,10 @@ def test_a_connection_becomes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"login": ""}, {}, "there is no user"),
         ({}, {"workers": "many"}, "workers is 'many', no number"),
         ({}, {"ca_fingerprint": "beef"}, "not a SHA-256"),
+        ({"host": "https://engine.example.com:8443", "port": 443}, {}, "URL has port 8443, its port is 443"),
+        ({"host": "https://engine.example.com:lots", "port": 443}, {}, "engine.example.com:lots"),
     ],
-    ids=["type", "host", "user", "number", "fingerprint"],
+    ids=["type", "host", "user", "number", "fingerprint", "ports", "port"],
 )
 def test_a_wrong_connection_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], extra: dict[str, Any], message: str
@@ -55,6 +57,25 @@ def test_a_wrong_connection_is_one_clear_error(
 
     with pytest.raises(BadInput, match=message):
         OvirtHook("vmferry_source").settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "address"),
+    [
+        ("engine.example.com", 8443, "https://engine.example.com:8443/ovirt-engine/api"),
+        ("https://engine.example.com/ovirt-engine/api", 8443, "https://engine.example.com:8443/ovirt-engine/api"),
+        ("https://engine.example.com:8443", 8443, "https://engine.example.com:8443/ovirt-engine/api"),
+        ("https://engine.example.com:8443", None, "https://engine.example.com:8443/ovirt-engine/api"),
+        ("https://[2001:db8::7]/ovirt-engine/api", 443, "https://[2001:db8::7]:443/ovirt-engine/api"),
+    ],
+    ids=["name", "url", "both", "in the url", "IPv6"],
+)
+def test_the_port_may_stand_in_its_own_field(
+    monkeypatch: pytest.MonkeyPatch, host: str, port: int | None, address: str
+) -> None:
+    set_connection(monkeypatch, host=host, port=port)
+
+    assert OvirtHook("vmferry_source").settings().api_url == address
 
 
 def test_a_connection_that_trusts_nobody_trusts_whom_the_policy_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
