@@ -59,7 +59,7 @@ def _has_driver(one: dict[str, Any]) -> bool:
 
     Looks, and imports nothing: Airflow asks in each process that parses a DAG.
     """
-    driver = Path(__file__).parent / one["_driver"]
+    driver = Path(__file__).parent / str(one["_driver"])
     return driver.is_dir() or driver.with_suffix(".py").is_file()
 
 

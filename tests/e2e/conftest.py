@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 collect_ignore_glob = [] if importlib.util.find_spec("airflow") else ["test_*.py"]
 
 FAST = {
+    "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     # What is lost is noticed in seconds, not minutes.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",

@@ -52,7 +52,9 @@ class Chromium:
         self._log = profile / "chromium.log"
         self._process = self._start(profile, more)
         (tab,) = (one for one in self.ask("Target.getTargets")["targetInfos"] if one["type"] == "page")
-        self._session: str | None = self.ask("Target.attachToTarget", targetId=tab["targetId"], flatten=True)["sessionId"]
+        self._session: str | None = self.ask("Target.attachToTarget", targetId=tab["targetId"], flatten=True)[
+            "sessionId"
+        ]
 
     def _start(self, profile: Path, more: tuple[str, ...]) -> subprocess.Popen[bytes]:
         self._session = None

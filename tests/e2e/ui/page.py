@@ -15,11 +15,12 @@ SEEN_S = 120.0
 """How long a person waits for something to show; pages are slow on a busy machine."""
 
 # Elements that can be seen, by CSS and the text they show; the innermost of those in one another comes first.
-_FIND = """(css, text) => {
+_FIND = """(css, text, row) => {
   const shown = e => { const r = e.getBoundingClientRect(), s = getComputedStyle(e);
     return r.width > 0 && r.height > 0 && s.visibility !== 'hidden'; };
   const said = e => (e.innerText || e.getAttribute('aria-label') || e.value || '').trim();
-  const found = [...document.querySelectorAll(css)].filter(shown).filter(e => text === null || said(e) === text);
+  const found = [...document.querySelectorAll(css)].filter(shown).filter(e => text === null || said(e) === text)
+    .filter(e => row === null || e.closest('tr, [role=row], li')?.innerText.includes(row));
   return found.filter(e => !found.some(o => o !== e && e.contains(o)));
 }"""
 # Where its middle is, once it has come to rest and nothing lies over it.
@@ -84,12 +85,14 @@ class Page:
 
     def see(self, text: str, css: str = "body", *, timeout_s: float = SEEN_S) -> None:
         """Wait until a text can be read."""
-        script = f"[...document.querySelectorAll({json.dumps(css)})].some(e => e.innerText.includes({json.dumps(text)}))"
+        script = (
+            f"[...document.querySelectorAll({json.dumps(css)})].some(e => e.innerText.includes({json.dumps(text)}))"
+        )
         self.until(script, repr(text), timeout_s=timeout_s)
 
-    def click(self, css: str, text: str | None = None) -> None:
-        """Click on what is to be seen, with the mouse."""
-        x, y = self._aim(css, text)
+    def click(self, css: str, text: str | None = None, *, row: str | None = None) -> None:
+        """Click on what is to be seen, with the mouse; `row`: in the line of a table that says this."""
+        x, y = self._aim(css, text, row)
         for kind, buttons in (("mouseMoved", 0), ("mousePressed", 1), ("mouseReleased", 0)):
             self.browser.ask(
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1
@@ -103,6 +106,10 @@ class Page:
         """Click into a field and type over what is there."""
         self.click(css)
         self.press("a", "KeyA", 65, ctrl=True)
+        self.type(text)
+
+    def type(self, text: str) -> None:
+        """Type where the cursor is."""
         self.browser.ask("Input.insertText", text=text)
 
     def press(self, key: str, code: str, number: int, *, ctrl: bool = False) -> None:
@@ -131,8 +138,8 @@ class Page:
             more["clip"] = {**box, "scale": 1}
         path.write_bytes(base64.b64decode(self.browser.ask("Page.captureScreenshot", format="png", **more)["data"]))
 
-    def _aim(self, css: str, text: str | None) -> tuple[float, float]:
-        one = f"({_FIND})({json.dumps(css)}, {json.dumps(text)})[0]"
+    def _aim(self, css: str, text: str | None, row: str | None) -> tuple[float, float]:
+        one = f"({_FIND})({json.dumps(css)}, {json.dumps(text)}, {json.dumps(row)})[0]"
         script = f"(async () => {{const e = {one}; return e ? await ({_AIM})(e) : null}})()"
-        x, y = self.until(script, f"{css} {text or ''} to be clicked on")
+        x, y = self.until(script, " ".join(["something to click on:", css, text or "", row or ""]))
         return x, y
