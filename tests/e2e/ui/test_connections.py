@@ -69,4 +69,6 @@ def test_a_connection_that_is_typed_in_reaches_the_engine(installed: Installatio
     assert kept["conn_type"] == "vmferry_ovirt"
     assert engine.password_secret not in str(kept)
     page.click("button[aria-label='Test Connection']", row=TYPED)
-    page.see("Connection Test Successful")
+    line = f"[...document.querySelectorAll('tr')].find(e => e.innerText.includes('{TYPED}'))"
+    tested = f"{line}?.querySelector('svg[color]')"
+    assert page.until(f"{tested}?.getAttribute('color')", "the outcome of the test") == "green"
