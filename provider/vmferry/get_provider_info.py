@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from vmferry import __version__
@@ -17,6 +16,8 @@ _CA_FIELDS = {
         _TEXT,
     ),
 }  # fmt: skip
+_OFFERED = frozenset({"vmferry_ovirt", "vmferry_ssh"})
+"""Whose hook gives something that works: a form for a platform that nothing can use yet misleads."""
 _INTEGRATIONS = {
     "oVirt / OLVM": "https://www.ovirt.org/",
     "VMware vSphere": "https://www.vmware.com/products/cloud-infrastructure/vsphere",
@@ -29,7 +30,7 @@ _INTEGRATIONS = {
 
 def get_provider_info() -> dict[str, Any]:
     """Give it all; the schema is ``provider_info.schema.json`` of Airflow."""
-    offered = [one for one in _CONNECTIONS if _has_driver(one)]
+    offered = [one for one in _CONNECTIONS if one["type"] in _OFFERED]
     return {
         "package-name": "airflow-provider-vmferry",
         "name": "vmferry",
@@ -52,15 +53,6 @@ def get_provider_info() -> dict[str, Any]:
         "notifications": ["vmferry.notifications.notice.NoticeNotifier"],
         "config": {"vmferry": {"description": "vmferry: backups and migrations of VMs.", "options": _OPTIONS}},
     }  # fmt: skip
-
-
-def _has_driver(one: dict[str, Any]) -> bool:
-    """Tell whether anything can use the connection: a form for a platform that has no driver yet misleads.
-
-    Looks, and imports nothing: Airflow asks in each process that parses a DAG.
-    """
-    driver = Path(__file__).parent / str(one["_driver"])
-    return driver.is_dir() or driver.with_suffix(".py").is_file()
 
 
 def _connection_type(one: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +81,6 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_ovirt",
         "_integration": "oVirt / OLVM",
-        "_driver": "platforms/ovirt",
         "_module": "vmferry.hooks.ovirt",
         "_class": "OvirtHook",
         "hidden": ["schema"],
@@ -116,7 +107,6 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_vsphere",
         "_integration": "VMware vSphere",
-        "_driver": "platforms/vsphere",
         "_module": "vmferry.hooks.vsphere",
         "_class": "VsphereHook",
         "hidden": ["schema"],
@@ -127,7 +117,6 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_workstation",
         "_integration": "VMware Workstation",
-        "_driver": "platforms/workstation",
         "_module": "vmferry.hooks.workstation",
         "_class": "WorkstationHook",
         "hidden": ["schema", "port", "password"],
@@ -138,7 +127,6 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_openstack",
         "_integration": "OpenStack",
-        "_driver": "platforms/openstack",
         "_module": "vmferry.hooks.openstack",
         "_class": "OpenstackHook",
         "hidden": ["port"],
@@ -159,7 +147,6 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_oci",
         "_integration": "Oracle Cloud Infrastructure",
-        "_driver": "platforms/oci",
         "_module": "vmferry.hooks.oci",
         "_class": "OciHook",
         "hidden": ["schema", "port"],
@@ -180,7 +167,6 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "vmferry_ssh",
         "_integration": "Conversion host",
-        "_driver": "hosts/ssh",
         "_module": "vmferry.hooks.ssh",
         "_class": "SshHostHook",
         "hidden": ["schema", "password"],
