@@ -144,6 +144,7 @@ def _run_agent(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as line:
         machine = Machine(json.loads(line.recv(1 << 20)))
         try:
+            os.environ["PATH"] = _PATH
             guest_rooms.enter_root(Path(machine.wish["directory"]), Path(machine.wish["image"]))
             socket.sethostname(machine.wish["hostname"])
             machine.boot()

@@ -255,6 +255,14 @@ class OciLab:
         where = {"socket": str(socket)} if socket else {"url": url}
         self.settings(function={**where, **more})
 
+    def function_environment(self, socket: Path) -> dict[str, str]:
+        """The environment that makes `fdk func.py handler` a function of this tenancy, listening at `socket`."""
+        return {
+            **self.resource_principal(), "FN_LISTENER": f"unix:{socket}", "FN_FORMAT": "http-stream",
+            "FN_APP_ID": "lab", "FN_FN_ID": "lab", "REQUESTS_CA_BUNDLE": str(self.ca),
+            "OBJECT_STORAGE_ENDPOINT": self.endpoint, "SECRETS_ENDPOINT": self.endpoint,
+        }  # fmt: skip
+
     def events(self) -> list[dict[str, Any]]:
         """All events: {event, attempts, state: pending, delivered, dead}."""
         found: list[dict[str, Any]] = self.hook("events")
