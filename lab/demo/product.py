@@ -127,7 +127,7 @@ def back_up(teller: Teller, made: Installation, guest: LabGuest, witness: Frozen
 def restore(teller: Teller, made: Installation) -> Restored:
     """Restore the VM at the DR site and start it."""
     began = time.time()
-    run_id = run_dag(teller, made.api, "restore_vm", {"vm": VM, "name": VM, "start": True})
+    run_id = run_dag(teller, made.api, "restore_vm", {"vm": VM, "name": VM, "start": "yes"})
     # What comes after that task only looks whether something is to be given back.
     up_at = made.api.task_end("restore_vm", run_id, "create_vm").timestamp()
     disks = made.api.all_xcoms("restore_vm", run_id, "restore_vm_disks")
