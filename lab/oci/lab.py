@@ -53,7 +53,7 @@ class OciLab:
 
     def __init__(self, directory: Path, *, port: int = 0, **settings: Any) -> None:
         _demand_powers()
-        self.directory = directory
+        self.directory = directory = directory.absolute()
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._port, self._metadata_port = port, 0

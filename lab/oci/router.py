@@ -38,6 +38,11 @@ def invalid(message: str) -> Refusal:
     return Refusal(400, "InvalidParameter", message)
 
 
+def conflict(message: str) -> Refusal:
+    """Refuse because something else is in the way."""
+    return Refusal(409, "Conflict", message)
+
+
 def incorrect_state(message: str) -> Refusal:
     """Refuse because of the state that something is in."""
     return Refusal(409, "IncorrectState", message)

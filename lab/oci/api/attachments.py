@@ -9,7 +9,7 @@ from lab.oci.answers import check_etag, create_once, demand_state, list_things, 
 from lab.oci.api.blocks import attachment_of
 from lab.oci.api.compute import DEVICES, is_free
 from lab.oci.model import Step, Thing, timestamp
-from lab.oci.router import CORE, Refusal, Reply, Request, incorrect_state, invalid, route
+from lab.oci.router import CORE, Refusal, Reply, Request, conflict, incorrect_state, invalid, route
 from lab.oci.schema import check_body
 from lab.oci.site import Site
 from lab.oci.work import note_work
@@ -67,7 +67,7 @@ def _attach(site: Site, request: Request) -> Thing:
     demand_state(volume, "AVAILABLE")
     other = attachment_of(site, volume)
     if other is not None:
-        raise Refusal(409, "Conflict", f"Volume {volume.id} is already attached to {other.wire['instanceId']}")
+        raise conflict(f"Volume {volume.id} currently attached")
     _check_device(site, instance, body.get("device"))
     attachment = site.add("volumeattachment", {
         "attachmentType": body["type"], "availabilityDomain": instance.wire["availabilityDomain"],
@@ -87,9 +87,10 @@ def _find_volume(site: Site, id: str) -> Thing:
 
 def _check_device(site: Site, instance: Thing, device: str | None) -> None:
     if device is not None and device not in DEVICES:
-        raise invalid(f"Device {device} is not a consistent device path")
+        words = f"The volume cannot be attached to the instance {instance.id} because the specified device attribute"
+        raise invalid(f"{words} {device} is invalid.")
     if device is not None and not is_free(site, instance, device):
-        raise Refusal(409, "Conflict", f"Device {device} of instance {instance.id} is already in use")
+        raise conflict(f"Device {device} of instance {instance.id} is already in use")
     attached = sum(one.wire["instanceId"] == instance.id and not one.gone
                    for one in site.inventory.all("volumeattachment"))  # fmt: skip
     if attached >= MAX_VOLUMES:

@@ -15,7 +15,7 @@ from lab.oci.answers import (
     update_basics,
 )
 from lab.oci.model import Step, Thing
-from lab.oci.router import CORE, Refusal, Reply, Request, incorrect_state, invalid, not_found, route
+from lab.oci.router import CORE, Refusal, Reply, Request, conflict, invalid, not_found, route
 from lab.oci.schema import check_body
 from lab.oci.site import DOMAINS, GB, Site
 from lab.oci.work import note_work
@@ -128,11 +128,7 @@ def _create(site: Site, request: Request, kind: str) -> Thing:
     source = _source(site, body)
     domain = body.get("availabilityDomain") or (source.wire["availabilityDomain"] if source else None)
     if domain not in DOMAINS:
-        raise (
-            not_found("availability domain")
-            if domain
-            else Refusal(400, "MissingParameter", "availabilityDomain must not be null")
-        )
+        raise invalid("Invalid availabilityDomain.")
     size = _size(body, int(source.wire["sizeInGBs"]) if source else DEFAULT_GB)
     if source and (size < source.wire["sizeInGBs"] or source.wire["availabilityDomain"] != domain):
         raise invalid("a copy must be as large as its source, and in its availability domain")
@@ -204,9 +200,7 @@ def _delete(site: Site, request: Request, volume: Thing) -> Reply:
         raise not_found()
     attachment = attachment_of(site, volume)
     if attachment is not None:
-        raise incorrect_state(
-            f"{volume.kind} {volume.id} is attached to {attachment.wire['instanceId']}; detach it first"
-        )
+        raise conflict(f"Volume {volume.id} may not be deleted while attached to an Instance.")
     demand_state(volume, "AVAILABLE", "FAULTY", "PROVISIONING")
     volume.enter("TERMINATING")
     volume.follow(Step("TERMINATED", site.delay("volume.terminating")))

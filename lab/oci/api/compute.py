@@ -154,7 +154,7 @@ def _launch(site: Site, request: Request) -> Thing:
 
 def _check_launch(site: Site, body: dict[str, Any]) -> tuple[str, str]:
     if body["availabilityDomain"] not in DOMAINS:
-        raise not_found("availability domain")
+        raise invalid("Invalid availabilityDomain.")
     if body.get("faultDomain") not in (None, *FAULT_DOMAINS):
         raise invalid(f"Invalid fault domain {body['faultDomain']}")
     if body.get("launchVolumeAttachments"):

@@ -47,8 +47,10 @@ def test_volume_that_may_not_be(clients: Clients, lab: OciLab, changes: dict[str
 
 def test_unknown_places_are_not_found(clients: Clients, lab: OciLab) -> None:
     create = clients.blocks.create_volume
-    for changes in ({"availability_domain": "nowhere"}, {"compartment_id": "ocid1.compartment.oc1..none"}):
-        assert refusal(create, _volume_details(lab, **changes))[:2] == (404, "NotAuthorizedOrNotFound")
+    found = refusal(create, _volume_details(lab, availability_domain="nowhere"))
+    assert found == (400, "InvalidParameter", "Invalid availabilityDomain.")
+    found = refusal(create, _volume_details(lab, compartment_id="ocid1.compartment.oc1..none"))
+    assert found[:2] == (404, "NotAuthorizedOrNotFound")
     assert refusal(clients.blocks.get_volume, "ocid1.volume.oc1..none")[:2] == (404, "NotAuthorizedOrNotFound")
 
 
@@ -85,7 +87,7 @@ def test_busy_device_and_busy_volume(clients: Clients, worker: str) -> None:
     assert refusal(clients.compute.attach_volume, details)[0] == 400
     free = {one.name: one.is_available for one in clients.compute.list_instance_devices(worker).data}
     assert (len(free), free[device]) == (32, False)
-    assert refusal(clients.blocks.delete_volume, one.id)[:2] == (409, "IncorrectState")
+    assert refusal(clients.blocks.delete_volume, one.id)[:2] == (409, "Conflict")
     clients.detach(attachment.id)
     for volume in (one, two):
         clients.blocks.delete_volume(volume.id)
