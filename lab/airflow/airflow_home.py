@@ -21,8 +21,9 @@ from pathlib import Path
 from lab.airflow.airflow_api import AirflowApi
 
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
-HEALTHY_S = 300.0
+HEALTHY_S = 600.0
 """A small machine under load takes a minute."""
+_SILENCE_S = 8.0
 _LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 ROOT = Path(__file__).resolve().parent.parent.parent
 _LEASH = Path(__file__).with_name("leash.py")
@@ -172,16 +173,17 @@ class AirflowHome:
     def _wait(self, api: AirflowApi, timeout_s: float = HEALTHY_S) -> None:
         """Wait until every part answers, and say which does not yet."""
         deadline, missing = time.monotonic() + timeout_s, self._parts
+        tell_at = time.monotonic() + _SILENCE_S
         while missing:
             dead = [part for part, process in self._running.items() if process.poll() is not None]
             if dead or time.monotonic() > deadline:
                 why = f"{', '.join(dead)} died" if dead else f"no answer of {', '.join(missing)} for {timeout_s:g} s"
                 raise RuntimeError(f"Airflow in {self.home} does not start: {why}\n{self.component_logs()}")
             time.sleep(0.5)
-            still = api.unhealthy(self._parts)
-            if still != missing and still:
-                self._tell(f"Airflow: waiting for {', '.join(still)}")
-            missing = still
+            missing = api.unhealthy(self._parts)
+            if missing and time.monotonic() > tell_at:
+                self._tell(f"Airflow: waiting for {', '.join(missing)}")
+                tell_at = time.monotonic() + _SILENCE_S
 
 
 @contextlib.contextmanager

@@ -103,6 +103,7 @@ def told_installation(
         made = Installation(directory, *sites.result(), home, api)
         for site, lab in zip(SITES, (made.production, made.recovery), strict=True):
             connect(api, site, lab)
+        tell("Airflow: is up, and reads the DAG files")
         api.wait_for_dags("generate_complete_dynamic_dags", "restore_vm", "dr_drill")
         for dag_id in ("generate_complete_dynamic_dags", "restore_vm", "dr_drill"):
             api.switch_on(dag_id)

@@ -41,7 +41,8 @@ def main(room: Path, place: Path) -> int:
 
 def write_papers(place: Path, production: OvirtLab, recovery: OvirtLab) -> None:
     """Write what others need to reach the sites; what has a password is for its owner only."""
-    (place / "rendered").mkdir()
+    for name in ("rendered", "vault", "config"):
+        (place / name).mkdir()
     policy = place / "variables.json"
     write_policy(policy, production, recovery, place / "vault", vms_config=estate.POLICY)
     labs = dict(zip(SITES, (production, recovery), strict=True))
@@ -54,7 +55,6 @@ def write_papers(place: Path, production: OvirtLab, recovery: OvirtLab) -> None:
         ),
     }
     write_private(place / "airflow.env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in named.items()))
-    (place / "config").mkdir()
     write_private(place / "config" / "ovirt-img.conf", "".join(map(describe_for_ovirt_img, labs.values())))
 
 
