@@ -117,11 +117,12 @@ class AirflowHome:
         return [part for part, leash in self._running.items() if leash.poll() is not None]
 
     def stop(self) -> None:
-        """End every part: first those that start tasks. The leash is hard on those that do not listen."""
-        for part in ("scheduler", "triggerer", "dag-processor", "api-server"):
-            process = self._running.pop(part, None)
-            if process is not None:
+        """End every part: first the one that starts tasks. The leash is hard on those that do not listen."""
+        for parts in (("scheduler",), ("triggerer", "dag-processor", "api-server")):
+            ending = [self._running.pop(part) for part in parts if part in self._running]
+            for process in ending:
                 process.terminate()
+            for process in ending:
                 process.wait()
 
     def environment(self) -> dict[str, str]:
