@@ -24,7 +24,7 @@ from lab.oci.signature import verify
 from lab.oci.sim import answer_hook
 from lab.oci.site import Site
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES, SLOW_CHUNK_BYTES = 1 << 20, 64 << 10
 MAX_JSON_BYTES = 8 << 20
 FEDERATION = "/v1/x509"
 
@@ -212,13 +212,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _send_file(self, file: Any, start: int, end: int, rule: Rule | None) -> None:
         with file:
             file.seek(start)
-            began, sent, total = time.monotonic(), 0, end - start
+            began, sent, total, cuts = time.monotonic(), 0, end - start, self.server.site.cuts
+            step = SLOW_CHUNK_BYTES if rule and rule.action == "slow" else CHUNK_BYTES
             while sent < total:
-                chunk = file.read(min(CHUNK_BYTES, total - sent))
+                chunk = file.read(min(step, total - sent))
                 if rule and rule.action == "cut_body" and sent + len(chunk) > int(rule.value):
                     self.wfile.write(chunk[: max(0, int(rule.value) - sent)])
                     raise Cut
                 self._check_cut()
+                if cuts != self.server.site.cuts and not self.server.site.settings["cut_hangs"]:
+                    raise Cut  # it was cut since, if only for a moment
                 self.wfile.write(chunk)
                 sent += len(chunk)
                 if not chunk:

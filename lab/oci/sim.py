@@ -234,6 +234,7 @@ def do_cut(site: Site, seconds: float, hangs: bool = False) -> None:
     """Cut the network to the API: connections end (or hang), and nobody answers for a while."""
     with site.lock:
         site.settings.update(cut_until=time.time() + seconds, cut_hangs=hangs)
+        site.cuts += 1
 
 
 def _machine(site: Site, instance: Thing) -> dict[str, Any]:

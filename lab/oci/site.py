@@ -86,6 +86,8 @@ class Site:
         self.pool = ThreadPoolExecutor(16, thread_name_prefix="step")
         self.clock = Clock(self)
         self.events = Events(self)
+        self.cuts = 0
+        """How often the network was cut."""
         self.port = 0
         self.metadata_port = 0
 
