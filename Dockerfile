@@ -13,6 +13,7 @@ COPY requirements/uv.txt requirements/image.txt requirements/
 COPY provider provider
 COPY dags dags
 COPY dag_templates dag_templates
+COPY deploy/image deploy/image
 COPY scripts/install_image.sh scripts/
 RUN scripts/install_image.sh /opt/vmferry
 
@@ -22,7 +23,6 @@ COPY scripts/apt.sh scripts/install_packages.sh scripts/packages.apt /opt/vmferr
 RUN /opt/vmferry/setup/install_packages.sh /opt/vmferry/setup/packages.apt && rm -rf /var/lib/apt/lists/*
 # Root's, so that nothing that runs can change it.
 COPY --from=build /opt/vmferry /opt/vmferry
-COPY deploy/image /opt/vmferry/bin
 # Volumes begin as a copy of these: writable for whatever user the containers run as, by the group.
 RUN install -d -o 50000 -g 0 -m 2775 /opt/airflow/backups /opt/airflow/certs /opt/airflow/logs /opt/airflow/rendered
 ENV VIRTUAL_ENV=/opt/vmferry/venv PATH=/opt/vmferry/venv/bin:/opt/vmferry/bin:$PATH

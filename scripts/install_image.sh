@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs vmferry and all the Python packages it runs with, pinned, into a directory: install_image.sh DIRECTORY
-# It makes DIRECTORY/venv, and DIRECTORY/dags and DIRECTORY/dag_templates beside it. The Dockerfile runs it, and so does
+# It makes DIRECTORY/venv, and dags, dag_templates and bin (scripts of deploy/image) beside it. The Dockerfile runs it, and so does
 # an installation without containers. PYTHON names the Python to use, 3.11 or later.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,8 +21,10 @@ uv=$prefix/venv/bin/uv
 "$uv" pip install -q --python "$python" --no-deps --no-build-isolation .
 "$uv" pip check -q --python "$python"
 "$python" -m pip uninstall -y uv
-for part in dags dag_templates; do
-  mkdir -p "$prefix/$part"
-  cp -r "$part/." "$prefix/$part"
+for part in dags dag_templates deploy/image; do
+  name=$(basename "$part")
+  target=$prefix/${name/image/bin}
+  mkdir -p "$target"
+  cp -r "$part/." "$target"
 done
 "$prefix/venv/bin/vmferry" --version

@@ -12,14 +12,16 @@ complain() {
 }
 
 for name in backups certs logs rendered; do
-  [ -w "$HOME_DIRECTORY/$name" ] || complain "$HOME_DIRECTORY/$name cannot be written by user $(id -u), group $(id -g); on the host: chown $(id -u):0 DIRECTORY && chmod 2770 DIRECTORY (docs/permissions.md)"
+  [ -w "$HOME_DIRECTORY/$name" ] || complain "$HOME_DIRECTORY/$name cannot be written by user $(id -u), group $(id -g); chown it to that user (docs/permissions.md)"
 done
 [ -r "$AIRFLOW__VMFERRY__POLICY_FILE" ] \
-  || complain "there is no policy in $AIRFLOW__VMFERRY__POLICY_FILE; on the host: copy variables.example.json to POLICY_DIR/variables.json and edit it"
+  || complain "there is no policy in $AIRFLOW__VMFERRY__POLICY_FILE; copy variables.example.json to variables.json there and edit it (docs/install.md)"
 [ "$wrong" -eq 0 ] || exit 2
 
 airflow db migrate
-# By standard input: what is in an argument can be read in the list of processes. An existing user is left alone.
-printf '%s\n%s\n' "$ADMIN_PASSWORD" "$ADMIN_PASSWORD" \
-  | airflow users create --role Admin --username admin --firstname vmferry --lastname admin --email admin@localhost.invalid
+if [ -n "${ADMIN_PASSWORD:-}" ]; then
+  # By standard input: what is in an argument can be read in the list of processes. An existing user is left alone.
+  printf '%s\n%s\n' "$ADMIN_PASSWORD" "$ADMIN_PASSWORD" \
+    | airflow users create --role Admin --username admin --firstname vmferry --lastname admin --email admin@localhost.invalid
+fi
 echo "init: all is ready"

@@ -26,7 +26,7 @@ HEALTHY_S = 600.0
 _SILENCE_S = 8.0
 _LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 ROOT = Path(__file__).resolve().parent.parent.parent
-_LEASH = Path(__file__).with_name("leash.py")
+LEASH = Path(__file__).with_name("leash.py")
 
 
 class AirflowHome:
@@ -43,7 +43,7 @@ class AirflowHome:
     ) -> None:
         self.home = home
         self.password = secrets.token_urlsafe(12)
-        self.port, self._log_port, self._trigger_log_port = _free_ports(3)
+        self.port, self._log_port, self._trigger_log_port = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self._dag_folders = dag_folders
         self._settings = dict(settings or {})
@@ -59,20 +59,29 @@ class AirflowHome:
         (self.home / "passwords.json").write_text(json.dumps({"admin": self.password}))
         for folder in self._dag_folders.values():
             folder.mkdir(parents=True, exist_ok=True)
-        self._tell("Airflow: making its database (SQLite)")
-        self.run("db", "migrate")
+        self.prepare()
         self._tell(f"Airflow: starting {', '.join(self._parts)}")
         for part in self._parts:
             self.start_part(part)
+        api = self.wait_until_healthy()
+        api.log_in()
+        return api
+
+    def prepare(self) -> None:
+        """Make the database."""
+        self._tell("Airflow: making its database (SQLite)")
+        self.run("db", "migrate")
+
+    def wait_until_healthy(self) -> AirflowApi:
+        """Wait until every part reports."""
         api = AirflowApi(self.url, "admin", self.password)
         self._wait(api)
-        api.log_in()
         return api
 
     def run(self, *arguments: str, timeout_s: float = 300.0) -> str:
         """Run one command of Airflow to its end and give what it printed."""
         done = subprocess.run(
-            [*_program(), *arguments],
+            [*self.program(), *arguments],
             env=self.environment(),
             cwd=self.home,
             capture_output=True,
@@ -85,10 +94,14 @@ class AirflowHome:
 
     def start_part(self, part: str) -> int:
         """Start one part and give its process id."""
+        return self.start_program(part, [*self.program(), part, *self._options(part)], self.environment())
+
+    def start_program(self, part: str, command: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Start something that belongs to it, as what `part` names, and give its process id."""
         with (self.home / f"{part}.log").open("ab") as log:
             self._running[part] = subprocess.Popen(
-                [sys.executable, "-P", str(_LEASH), *_program(), part, *self._options(part)],
-                env=self.environment(),
+                [sys.executable, "-P", str(LEASH), *command],
+                env=environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -118,12 +131,24 @@ class AirflowHome:
 
     def stop(self) -> None:
         """End every part: first the one that starts tasks. The leash is hard on those that do not listen."""
-        for parts in (("scheduler",), ("triggerer", "dag-processor", "api-server")):
+        workers = sorted(self._running.keys() - set(PARTS))
+        for parts in (("scheduler",), workers, ("triggerer", "dag-processor", "api-server")):
             ending = [self._running.pop(part) for part in parts if part in self._running]
             for process in ending:
                 process.terminate()
             for process in ending:
                 process.wait()
+
+    def stop_part(self, part: str) -> None:
+        """End one part, if it runs."""
+        process = self._running.pop(part, None)
+        if process is not None:
+            process.terminate()
+            process.wait()
+
+    def program(self) -> list[str]:
+        """Give how the command airflow is started."""
+        return [sys.executable, "-m", "airflow"]
 
     def environment(self) -> dict[str, str]:
         """Give the environment of its processes."""
@@ -204,11 +229,7 @@ def describe_bundles(folders: Mapping[str, Path]) -> str:
     ])  # fmt: skip
 
 
-def _program() -> list[str]:
-    return [sys.executable, "-m", "airflow"]
-
-
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Give ports that were free a moment ago, all different."""
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(socket.socket()) for _ in range(count)]

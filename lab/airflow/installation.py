@@ -71,9 +71,9 @@ class Installation:
 
 
 @contextmanager
-def installation(directory: Path, **settings: str) -> Iterator[Installation]:
+def installation(directory: Path, *, home: AirflowHome | None = None, **settings: str) -> Iterator[Installation]:
     """Start it all; stop it all. `settings` are for Airflow, as it names them in an environment."""
-    with told_installation(directory, settings) as made:
+    with told_installation(directory, settings, home=home) as made:
         yield made
 
 
@@ -82,14 +82,15 @@ def told_installation(
     directory: Path,
     settings: Mapping[str, str],
     *,
+    home: AirflowHome | None = None,
     prepare: Callable[[OvirtLab, OvirtLab], None] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Installation]:
-    """Do the same. `prepare` fills the sites while Airflow starts; `tell` hears how far it is."""
+    """Do the same. `prepare` fills the sites while Airflow starts; `tell` hears how far it is; `home`: not on SQLite."""
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         sites = pool.submit(start_sites, directory, prepare)
         stack.callback(stop_sites, sites)
-        home = AirflowHome(
+        home = home or AirflowHome(
             directory / "airflow",
             {"vmferry": ROOT / "dags", "rendered": directory / "rendered"},
             settings={
