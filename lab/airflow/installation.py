@@ -86,7 +86,7 @@ def told_installation(
     prepare: Callable[[OvirtLab, OvirtLab], None] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Installation]:
-    """Do the same. `prepare` fills the sites while Airflow starts; `tell` hears how far it is; `home`: not on SQLite."""
+    """Do the same. `prepare` fills the sites while Airflow starts; `tell` hears how far it is; `home`: no SQLite."""
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         sites = pool.submit(start_sites, directory, prepare)
         stack.callback(stop_sites, sites)

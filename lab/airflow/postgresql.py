@@ -59,9 +59,17 @@ class PostgreSql:
         self._wait()
         self._run("createdb", *self._where(), "airflow")
 
-    def query(self, statement: str) -> str:
+    def query(self, statement: str, database: str = "airflow") -> str:
         """Ask the database and give what it says, a row a line."""
-        return self._run("psql", *self._where(), "--no-psqlrc", "-At", f"--command={statement}", "airflow").strip()
+        return self._run("psql", *self._where(), "--no-psqlrc", "-At", f"--command={statement}", database).strip()
+
+    def copy(self, database: str) -> None:
+        """Copy Airflow's database into a new one, as docs/metadata.md says: a dump, and that restored."""
+        dump = f"{self._directory}/airflow.dump"
+        self._run("pg_dump", *self._where(), "--format=custom", f"--file={dump}", "airflow")
+        self._run("createdb", *self._where(), database)
+        into = [f"--dbname={database}", "--clean", "--if-exists", "--no-owner", "--exit-on-error"]
+        self._run("pg_restore", *self._where(), *into, dump)
 
     def stop(self) -> None:
         """End it, now: clients are not waited for."""

@@ -71,6 +71,18 @@ def test_a_backup_runs_beside_the_scheduler_on_postgresql(shipped: Shipped) -> N
     assert [one.name for one in (shipped.made.vault / VM).glob("*_full")] != []
 
 
+def test_a_copy_of_the_database_has_all_that_it_had(shipped: Shipped) -> None:
+    everything = "select conn_id, password from connection order by 1"
+    history = "select dag_id, run_id, state from dag_run where state = 'success' order by 1, 2"
+    tables = "select tablename from pg_tables where schemaname = 'public' order by 1"
+    said = [shipped.database.query(one) for one in (everything, history, tables)]
+
+    shipped.database.copy("airflow_again")
+
+    assert [shipped.database.query(one, "airflow_again") for one in (everything, history, tables)] == said
+    assert all(said)
+
+
 def test_every_part_is_found_healthy_and_one_that_is_down_is_not(shipped: Shipped) -> None:
     assert [part for part in PARTS if not shipped.home.is_healthy(part)] == []
 
