@@ -71,9 +71,9 @@ class Installation:
 
 
 @contextmanager
-def installation(directory: Path, *, home: AirflowHome | None = None, **settings: str) -> Iterator[Installation]:
+def installation(directory: Path, **settings: str) -> Iterator[Installation]:
     """Start it all; stop it all. `settings` are for Airflow, as it names them in an environment."""
-    with told_installation(directory, settings, home=home) as made:
+    with told_installation(directory, settings) as made:
         yield made
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from lab.airflow.airflow_home import PARTS, ROOT
-from lab.airflow.installation import Installation, add_vm, installation, wait_until
+from lab.airflow.installation import Installation, add_vm, told_installation, wait_until
 from lab.airflow.postgresql import PostgreSql, postgresql_running
 from lab.airflow.redis import redis_running
 from tests.e2e.deploy.compose import Compose, read_settings
@@ -58,7 +58,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
         redis_running(directory / "redis", compose.settings["REDIS_PASSWORD"]) as redis,
     ):
         home = ShippedHome(directory, image, compose, postgresql=database.address, redis=redis)
-        with installation(directory, home=home) as made:
+        with told_installation(directory, {}, home=home) as made:
             add_vm(made.production, directory, VM)
             yield Shipped(made, home, database, directory)
 
