@@ -12,7 +12,7 @@ from lab.oci.lab import OciLab
 from tests.integration.lab_oci.clients import Clients, Keys
 from tests.integration.lab_oci.test_rules import refusal
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 models = oci.core.models
 
 

@@ -16,7 +16,7 @@ from vmferry.engine.jobs import JobKind, JobSpec
 from vmferry.hosts.settings import SshSettings
 from vmferry.hosts.ssh import SshHost
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 DEVICE = "/dev/oracleoci/oraclevdb"
 DATA = random.Random(9).randbytes(5 << 20)
 

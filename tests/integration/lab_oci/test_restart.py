@@ -13,7 +13,7 @@ from lab.jobs import is_alive, wait_until
 from lab.oci.lab import OciLab
 from tests.integration.lab_oci.clients import Clients, Keys
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[3]
 
 

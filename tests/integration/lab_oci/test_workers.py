@@ -11,7 +11,7 @@ from lab.jobs import is_alive, wait_until
 from lab.oci.lab import OciLab
 from tests.integration.lab_oci.clients import Clients, Keys, encode
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 DEVICE = "/dev/oracleoci/oraclevdb"
 Run = Callable[[str], str]
 
