@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vmferry.engine.endpoints import open_source
+from vmferry.engine.endpoints.sized import Sized
 from vmferry.engine.errors import EngineError, ProofMismatch
 from vmferry.engine.pump import measure
 from vmferry.operations.planning import plan_restore, read_document
@@ -30,7 +31,6 @@ from vmferry.platforms.runs import RunId, is_tag_of
 from vmferry.policy.vm import RestoreRule
 from vmferry.vault import Pace, Vault, restore
 from vmferry.vault.adding import PLAIN_PACE
-from vmferry.vault.sized import Sized
 
 __all__ = [
     "create_disks",

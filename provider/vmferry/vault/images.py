@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from vmferry.engine.endpoint import Endpoint, EndpointSpec
 from vmferry.engine.endpoints import open_source
+from vmferry.engine.endpoints.sized import Sized
 from vmferry.vault.catalogue import Link
-from vmferry.vault.sized import Sized
 
 
 def image_spec(links: Sequence[Link]) -> EndpointSpec:

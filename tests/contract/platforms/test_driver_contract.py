@@ -10,6 +10,7 @@ from tests.contract.platforms.drivers import DRIVERS, Driver
 
 from vmferry.engine.endpoint import EndpointSpec
 from vmferry.engine.endpoints import open_source, open_target
+from vmferry.engine.endpoints.sized import Sized
 from vmferry.engine.errors import BadInput
 from vmferry.engine.pump import measure
 from vmferry.engine.units import MiB
@@ -18,7 +19,6 @@ from vmferry.platforms.errors import NotThere, VmBusy
 from vmferry.platforms.orders import DiskRef, DiskSpec, Ground, Removal
 from vmferry.platforms.points import Access, Checkpoint, Frozen, PointOrder
 from vmferry.platforms.runs import RunId
-from vmferry.vault.sized import Sized
 
 
 @pytest.fixture(scope="module", params=DRIVERS)

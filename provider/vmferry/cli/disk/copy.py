@@ -85,8 +85,8 @@ def _verify(target: dict[str, Any], root: str, size_bytes: int) -> bool:
 
     from vmferry.engine.endpoint import EndpointSpec
     from vmferry.engine.endpoints import open_source
+    from vmferry.engine.endpoints.sized import Sized
     from vmferry.engine.pump import measure
-    from vmferry.vault.sized import Sized
 
     options = {key: value for key, value in target["options"].items() if key != "create"}
     with closing(open_source(EndpointSpec.from_json({**target, "options": options}))) as written:

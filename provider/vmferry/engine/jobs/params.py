@@ -16,8 +16,8 @@ _COPYING = _MOVING | {"target", "since", "parent", "zero_tail"}
 KNOWN: dict[JobKind, frozenset[str]] = {
     JobKind.COPY: _COPYING,
     JobKind.CONVERT: _COPYING,
-    JobKind.PROOF: _MOVING,
-    JobKind.INSPECT: frozenset({"source", "format", "name", "size_limit", "allow_extents_beside"}),
+    JobKind.PROOF: _MOVING | {"length"},
+    JobKind.INSPECT: frozenset({"source", "format", "name", "size_limit", "allow_extents_beside", "sha256"}),
     JobKind.FSCK: frozenset({"disk", "format", "policy"}),
 }
 """The parameters there are."""
@@ -29,8 +29,8 @@ _NEEDED: dict[JobKind, tuple[str, ...]] = {
     JobKind.INSPECT: ("source",),
     JobKind.FSCK: ("disk",),
 }
-_NUMBERS = ("workers", "rate", "size_limit")
-_TEXTS = ("since", "proof", "format", "name", "disk", "policy")
+_NUMBERS = ("workers", "rate", "size_limit", "length")
+_TEXTS = ("since", "proof", "format", "name", "disk", "policy", "sha256")
 _FLAGS = ("zero_tail", "allow_extents_beside")
 
 

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from vmferry.engine.endpoint import Endpoint, EndpointSpec
 from vmferry.engine.endpoints import open_source, open_target
-from vmferry.engine.errors import RefusedImage
+from vmferry.engine.errors import BadInput, RefusedImage, ShortRead
 from vmferry.engine.jobs.beforehand import check_proof_place, refuse_same, require_parent, require_there
 from vmferry.engine.jobs.directory import JobDirectory
 from vmferry.engine.jobs.params import read_endpoint
@@ -103,7 +103,8 @@ def _prove(work: Work) -> object:
     proof = work.proof()
     if proof is not None:
         check_proof_place(proof)
-    with work.source() as source:
+    with work.source() as whole:
+        source = _beginning(whole, work.spec.params.get("length"))
         return measure(
             source, workers=work.spec.params.get("workers") or read_endpoint(work.spec, "source").workers,
             throttle=work.throttle(),
@@ -111,7 +112,19 @@ def _prove(work: Work) -> object:
         )  # fmt: skip
 
 
+def _beginning(source: Endpoint, length: Optional[int]) -> Endpoint:
+    """Give the endpoint as far as the disk in it goes; a volume is larger than the image that was written to it."""
+    from vmferry.engine.endpoints.sized import Sized
+
+    if length is None or length == source.size:
+        return source
+    if length > source.size:
+        raise ShortRead(f"{source.name} has {source.size} bytes, fewer than the {length} to prove")
+    return Sized(source, length)
+
+
 def _inspect(work: Work) -> object:
+    from vmferry.engine.images.checksum import check_sha256
     from vmferry.engine.images.facts import DEFAULT_LIMITS, Limits
     from vmferry.engine.images.inspect import inspect
     from vmferry.engine.images.reader import EndpointReader
@@ -124,6 +137,10 @@ def _inspect(work: Work) -> object:
         if wanted.kind not in ("file", "image", "stream") or "://" in wanted.address:
             source = open_things.enter_context(contextlib.closing(open_source(wanted, work.secrets)))
             subject = open_things.enter_context(contextlib.closing(EndpointReader(source)))
+            if params.get("sha256"):
+                check_sha256(source, params["sha256"], work.progress, work.cancel)
+        elif params.get("sha256"):
+            raise BadInput("sha256 is for objects", fix="leave it out for a path: sha256sum does it")
         return inspect(
             subject,
             claimed_format=params.get("format"),

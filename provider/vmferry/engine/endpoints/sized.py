@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An endpoint seen at its true size: a qcow2 is rounded up to 512 bytes, the disk in it need not be."""
+"""An endpoint seen at the size of the disk in it: a qcow2 is rounded up, a volume is larger than what was written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Optional
 
 from vmferry.engine.endpoint import Connection, Endpoint
 from vmferry.engine.extents import Extent, clipped
@@ -41,7 +42,7 @@ class Sized:
         """As the inner one."""
         return self._inner.max_connections
 
-    def extents(self, since: str | None = None) -> Iterable[Extent]:
+    def extents(self, since: Optional[str] = None) -> Iterable[Extent]:
         """As the inner one's, up to the end of the disk."""
         return clipped(self._inner.extents(since), self._size_bytes)
 
