@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from vmferry.platforms.oci.sdk import make_key_pair
 
+CA_FILE = "/var/lib/vmferry/ca.pem"
+"""Where a worker has the authority that we were given."""
 _PREPARE = "/var/lib/vmferry/prepare.sh"
 _SCRIPT = """#!/bin/sh
 # Installs what vmferry's jobs call, unless the image has it.
@@ -44,13 +46,19 @@ def make_host_key() -> HostKey:
     return HostKey(public, private)
 
 
-def user_data(key: HostKey) -> str:
-    """Write the user data, as the metadata of an instance wants it. JSON is YAML."""
+def user_data(key: HostKey, ca: str | None = None) -> str:
+    """Write the user data, as the metadata of an instance wants it. JSON is YAML.
+
+    `ca` is an authority that the worker needs to trust OCI, where a proxy has one of its own.
+    """
+    files = [{"path": _PREPARE, "permissions": "0755", "content": _SCRIPT}]
+    if ca:
+        files.append({"path": CA_FILE, "permissions": "0644", "content": ca})
     config = {
         "ssh_deletekeys": True,
         "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": key.private, "ed25519_public": key.public},
-        "write_files": [{"path": _PREPARE, "permissions": "0755", "content": _SCRIPT}],
+        "write_files": files,
         "runcmd": [[_PREPARE]],
     }
     return base64.b64encode(f"#cloud-config\n{json.dumps(config)}\n".encode()).decode()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import oci
@@ -170,12 +171,16 @@ def _details(session: Session, spec: WorkerSpec, owner: RunId, place: Place, ima
         ),
         metadata={
             "ssh_authorized_keys": public_half(session.settings.ssh_key_file),
-            "user_data": user_data(key),
+            "user_data": user_data(key, _authority(session)),
         },
         instance_options=models.InstanceOptions(are_legacy_imds_endpoints_disabled=True),
         preemptible_instance_config=_preemptible() if spec.preemptible else None,
         freeform_tags=tags_of(owner, PART, more={HOST_KEY: key.public.strip()}),
     )
+
+
+def _authority(session: Session) -> str | None:
+    return Path(session.settings.ca_file).read_text() if session.settings.ca_file else None
 
 
 def _shape_config(spec: WorkerSpec) -> Any | None:

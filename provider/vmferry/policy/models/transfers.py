@@ -34,6 +34,10 @@ class Worker(Model):
     ocpus: int | None = Field(default=None, ge=1, le=128)
     memory_gib: int | None = Field(default=None, ge=1, le=2048)
     subnet: Name | None = None
+    image: Name | None = None
+    """OCID of the image it boots from; the newest Oracle Linux 9 when not given."""
+    security_groups: list[Name] = Field(default_factory=list)
+    """OCIDs of network security groups; one has to let Airflow in at port 22."""
     preemptible: bool = False
 
 
