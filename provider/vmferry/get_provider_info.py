@@ -16,7 +16,7 @@ _CA_FIELDS = {
         _TEXT,
     ),
 }  # fmt: skip
-_OFFERED = frozenset({"vmferry_ovirt", "vmferry_ssh"})
+_OFFERED = frozenset({"vmferry_ovirt", "vmferry_oci", "vmferry_ssh"})
 """Whose hook gives something that works: a form for a platform that nothing can use yet misleads."""
 _INTEGRATIONS = {
     "oVirt / OLVM": "https://www.ovirt.org/",
@@ -47,7 +47,10 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [
             {"integration-name": one["_integration"], "python-modules": [one["_module"]]} for one in offered
         ],
-        "triggers": [{"integration-name": "Conversion host", "python-modules": ["vmferry.triggers.job"]}],
+        "triggers": [
+            {"integration-name": "Conversion host", "python-modules": ["vmferry.triggers.job"]},
+            {"integration-name": "Oracle Cloud Infrastructure", "python-modules": ["vmferry.triggers.worker"]},
+        ],
         "connection-types": [_connection_type(one) for one in offered],
         "extra-links": ["vmferry.links.engine.EngineLink", "vmferry.links.vault.VaultLink"],
         "notifications": ["vmferry.notifications.notice.NoticeNotifier"],
@@ -154,14 +157,23 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
         "placeholders": {"host": "empty: that of the region", "region": "sa-saopaulo-1"},
         "fields": {
             "region": ("Region", None, _TEXT),
-            "tenancy": ("Tenancy OCID", None, _TEXT),
-            "fingerprint": ("Fingerprint of the API key", None, _TEXT),
-            "key_file": ("Private key", "File on the workers (PEM).", _TEXT),
             "principal": (
                 "Who we are",
                 "A user with a key, or the instance or function we run on.",
                 {"type": "string", "enum": ["user", "instance", "resource"], "default": "user"},
             ),
+            "tenancy": ("Tenancy OCID", None, _TEXT),
+            "fingerprint": ("Fingerprint of the API key", None, _TEXT),
+            "key_file": ("Private key of the API", "File on the workers (PEM).", _TEXT),
+            "compartments": ("Compartments", "OCIDs where the janitor looks, separated by commas.", _TEXT),
+            "ssh_key_file": ("SSH key for workers", "Private key without a passphrase; a file on the workers.", _TEXT),
+            "ssh_user": (
+                "SSH user of workers",
+                "opc on Oracle Linux, ubuntu on Ubuntu.",
+                {"type": "string", "default": "opc"},
+            ),
+            "ssh_port": ("SSH port of workers", None, _number(22, 1, 65535)),
+            "ca_file": ("CA certificate", "File on the workers, where a proxy has one of its own.", _TEXT),
         },
     },
     {

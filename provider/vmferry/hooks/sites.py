@@ -61,7 +61,13 @@ def read_settings(ref: SiteRef) -> Any:
     return make_settings(dataclasses.replace(login, options={**trusts, **login.options}))
 
 
-_OPENERS: dict[str, Callable[[SiteRef], Any]] = {"ovirt": _open_ovirt}
+def _open_oci(ref: SiteRef) -> Any:
+    from vmferry.hooks.oci import OciHook
+
+    return OciHook(ref["connection"], site=ref["name"]).get_conn()
+
+
+_OPENERS: dict[str, Callable[[SiteRef], Any]] = {"ovirt": _open_ovirt, "oci": _open_oci}
 
 
 def console_url(ref: SiteRef, driver: Any, vm_id: str) -> str:

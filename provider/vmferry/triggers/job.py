@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -41,19 +42,28 @@ class JobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until the job has ended."""
-        host = await asyncio.to_thread(SshHostHook(self.host_conn_id).get_conn)
+        way = self.open_host()
+        host = await asyncio.to_thread(way.__enter__)
         try:
             yield TriggerEvent(await self._wait(host))
         finally:
-            await asyncio.to_thread(host.close)
+            await asyncio.to_thread(way.__exit__, None, None, None)
 
     async def on_kill(self) -> None:
         """Stop the job: a person wanted the task to end."""
-        host = await asyncio.to_thread(SshHostHook(self.host_conn_id).get_conn)
-        try:
-            await asyncio.to_thread(host.cancel, self.job_id)
-        finally:
-            await asyncio.to_thread(host.close)
+        await asyncio.to_thread(self._cancel)
+
+    def open_host(self) -> AbstractContextManager[SshHost]:
+        """Give the host for the length of a block."""
+        return closing(SshHostHook(self.host_conn_id).get_conn())
+
+    def is_gone(self) -> bool:
+        """Tell whether the host will never come back; nobody knows of a machine that has only an address."""
+        return False
+
+    def _cancel(self) -> None:
+        with self.open_host() as host:
+            host.cancel(self.job_id)
 
     async def _wait(self, host: SshHost) -> dict[str, Any]:
         outage = Outage(self.outage_s)
@@ -62,6 +72,8 @@ class JobTrigger(BaseTrigger):
             try:
                 status = await host.apoll(self.job_id)
             except HostLost as error:
+                if await asyncio.to_thread(self.is_gone):
+                    return {"job_id": self.job_id, "lost_host": f"{error.what}; its machine is gone", "fix": error.fix}
                 try:
                     await asyncio.sleep(outage.pause_s(error))
                 except HostLost as gone:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 
 from vmferry.platforms.inventory import SiteFacts
@@ -72,6 +72,10 @@ class OciSite:
         """Look the run's worker up; one that is going does not count."""
         return workers.find_worker(self._session, compartment, owner)
 
+    def is_worker_there(self, worker_id: str) -> bool:
+        """Tell whether an instance runs or will."""
+        return workers.is_there(self._session, worker_id)
+
     def private_address(self, worker: Worker) -> str:
         """Where the worker's sshd is."""
         return workers.private_address(self._session, worker)
@@ -91,6 +95,10 @@ class OciSite:
     def find_volume(self, spec: VolumeSpec, owner: RunId) -> Volume | None:
         """Look the run's volume up."""
         return volumes.find_volume(self._session, spec, owner)
+
+    def imported_etags(self, compartments: Iterable[str]) -> frozenset[str]:
+        """Give the versions of objects that are finished volumes, as their tags say."""
+        return volumes.finished_etags(self._session, compartments)
 
     def attach(self, worker: Worker, volume: Volume, owner: RunId, *, iscsi: bool = False) -> Attachment:
         """Begin to attach a volume, or find that it is; `wait_attached` waits."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from vmferry.platforms.oci.naming import ROOT, clean_tags, is_of, retry_tokens, 
 from vmferry.platforms.oci.session import Session
 from vmferry.platforms.oci.waits import VOLUME_AVAILABLE, VOLUME_GONE
 from vmferry.platforms.orders import Removal
-from vmferry.platforms.runs import RunId
+from vmferry.platforms.runs import RunId, parse_tag
 
 PART = "volume"
 SMALLEST_GB = 50
@@ -159,6 +159,17 @@ def list_volumes(session: Session, compartment: str) -> Iterator[Volume]:
         for one in session.list("listing volumes", call, compartment_id=compartment):
             if one.lifecycle_state not in ("TERMINATED", "TERMINATING"):
                 yield _read(one, boot=boot)
+
+
+def finished_etags(session: Session, compartments: Iterable[str]) -> frozenset[str]:
+    """Give the versions of objects that are finished volumes."""
+    found: set[str] = set()
+    for compartment in sorted(set(compartments) - {""}):
+        for volume in list_volumes(session, compartment):
+            tag = parse_tag(volume.tags.get(naming.TAG))
+            if tag is not None and naming.COMPLETE in tag.words:
+                found.add(volume.tags.get(naming.ETAG, ""))
+    return frozenset(found)
 
 
 def _find(session: Session, spec: VolumeSpec, owner: RunId) -> tuple[Any | None, int]:

@@ -92,6 +92,12 @@ def wait_running(session: Session, worker: Worker) -> Worker:
     return replace(worker, state=state)
 
 
+def is_there(session: Session, worker_id: str) -> bool:
+    """Tell whether an instance runs or will."""
+    found = session.find("looking at the worker", partial(session.compute.get_instance, worker_id))
+    return found is not None and found.data.lifecycle_state not in DEAD
+
+
 def private_address(session: Session, worker: Worker) -> str:
     """Give the address of its first network card."""
     compute, network = session.compute, session.network
