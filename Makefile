@@ -11,7 +11,7 @@ OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup setup-airflow demo demo-disk lab test test-ovirt test-oci test-airflow test-scale test-chaos test-chaos-airflow lint format bench docs lock engine clean
+.PHONY: help setup setup-airflow setup-function demo demo-disk demo-oci lab test test-ovirt test-oci test-airflow test-scale test-chaos test-chaos-airflow lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
@@ -20,6 +20,9 @@ help: ## print this
 
 setup: ## install what is missing: apt packages, .venv, vmferry itself
 	@scripts/setup.sh
+
+setup-function: ## the OCI function's own environment, into .venv-function
+	@scripts/setup.sh function
 
 setup-airflow: ## the same and Airflow, into the same .venv
 	@scripts/setup.sh airflow
@@ -30,6 +33,9 @@ demo: setup-airflow ## a VM is backed up, its site dies, it lives on at another:
 demo-disk: setup ## a disk is backed up, damaged, caught and restored, on this machine, in two minutes
 	@$(PYTHON) -m lab.demo.disk
 
+demo-oci: setup-airflow setup-function ## an image is uploaded, its event starts the import, a proven volume comes out (DEMO_EXIT=1: then end)
+	@$(PYTHON) -m lab.demo oci
+
 lab: setup ## two simulated oVirt sites with VMs at work, for your own Airflow, until Ctrl-C (docs/lab.md)
 	@$(PYTHON) -m lab.demo sites
 
@@ -39,7 +45,7 @@ test: setup ## unit, contract and integration tests, under 15 minutes
 test-ovirt: setup ## the oVirt driver against simulated engines over real imageio and qemu
 	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 tests/integration/lab_ovirt tests/integration/ovirt $(ARGS)
 
-test-oci: setup ## the simulated Oracle Cloud against the unmodified SDK, as root
+test-oci: setup setup-function ## the simulated Oracle Cloud against the unmodified SDK, as root
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --durations=10 tests/integration/lab_oci tests/integration/oci $(ARGS)
 
 test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Airflow, minutes long

@@ -17,4 +17,5 @@ lock() {
 
 lock dev.txt "$@" pyproject.toml requirements/dev.in
 lock airflow.txt "$@" --constraints requirements/dev.txt pyproject.toml requirements/dev.in requirements/airflow.in
-lock image.txt "$@" --constraints requirements/airflow.txt --extra ovirt pyproject.toml requirements/airflow.in requirements/image.in
+lock image.txt "$@" --constraints requirements/airflow.txt --extra ovirt --extra oci pyproject.toml requirements/airflow.in requirements/image.in
+lock ../functions/oci_event/requirements.txt "$@" functions/oci_event/requirements.in

@@ -117,6 +117,19 @@ install_airflow() {
   say "Airflow is there after $SECONDS s"
 }
 
+# The function has an environment of its own, as it has in its image: fdk brings an old pytest along.
+install_function() {
+  local uv stamp=.venv-function/vmferry-setup.stamp wanted=functions/oci_event/requirements.txt
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(sha256sum <"$wanted")" ] && return
+  install_uv
+  uv=$(find_uv)
+  say "Python packages of $wanted, into .venv-function"
+  run $VENV/bin/python -m venv --clear .venv-function || die "could not make .venv-function; see $LOG"
+  run_three_times "$uv" pip install -q --python .venv-function/bin/python -r "$wanted" \
+    || die "could not install $wanted; see $LOG"
+  sha256sum <"$wanted" >"$stamp"
+}
+
 set_up() {
   mkdir -p build
   exec 9>build/setup.lock
@@ -138,7 +151,8 @@ main() {
   case "${1:-}" in
     "") set_up ;;
     airflow) set_up && install_airflow ;;
-    *) echo "setup: usage: scripts/setup.sh [airflow]" >&2 && exit 2 ;;
+    function) set_up && install_function ;;
+    *) echo "setup: usage: scripts/setup.sh [airflow | function]" >&2 && exit 2 ;;
   esac
 }
 

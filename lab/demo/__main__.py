@@ -1,4 +1,4 @@
-"""Runs the demo, ``python -m lab.demo``, or only its two sites, ``python -m lab.demo sites``."""
+"""Runs the demo, ``python -m lab.demo``, that of an upload to OCI, ``… oci``, or two oVirt sites alone, ``… sites``."""
 
 import sys
 from pathlib import Path
@@ -8,4 +8,6 @@ from lab.keeper import keep
 LINK = Path(__file__).resolve().parents[2] / "build" / "lab"
 
 if __name__ == "__main__":
-    sys.exit(keep("lab.demo.sites", str(LINK), link=LINK) if sys.argv[1:] == ["sites"] else keep("lab.demo.product"))
+    if sys.argv[1:] == ["sites"]:
+        sys.exit(keep("lab.demo.sites", str(LINK), link=LINK))
+    sys.exit(keep("lab.demo.oci" if sys.argv[1:] == ["oci"] else "lab.demo.product"))

@@ -108,6 +108,11 @@ class OciLab:
         return str(self._place["subnet"])
 
     @property
+    def ssh_port(self) -> int:
+        """Where the sshd of every instance listens, each at its own address."""
+        return int(self._place["ssh_port"])
+
+    @property
     def image(self) -> str:
         """The image that workers start from."""
         return next(id for id, wire in self.state()["image"].items() if wire["compartmentId"] is None)

@@ -41,6 +41,7 @@ def settings_of(lab: OciLab, ssh_key: Path) -> OciSettings:
         key_file=lab.config["key_file"],
         compartments=(lab.compartment,),
         ssh_key_file=str(ssh_key),
+        ssh_port=lab.ssh_port,
         ca_file=str(lab.ca),
         endpoints=dict.fromkeys(SERVICES, lab.endpoint),
         outage_s=20,

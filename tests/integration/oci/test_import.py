@@ -93,7 +93,7 @@ def content_of(region: Region, volume: str, size: int) -> str:
 
 def require_nothing_left(region: Region, site: OciSite, owner: RunId) -> None:
     assert not [lease for lease in site.leases() if lease.owner == owner.text]
-    attached = [one for one in region.lab.state()["volumeAttachment"].values() if one["lifecycleState"] != "DETACHED"]
+    attached = [one for one in region.lab.state()["volumeattachment"].values() if one["lifecycleState"] != "DETACHED"]
     assert not attached
 
 
