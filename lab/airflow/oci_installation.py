@@ -1,4 +1,4 @@
-"""A simulated Oracle Cloud, a real Airflow that imports from its bucket, and the real function that hears of uploads."""
+"""A simulated Oracle Cloud, a real Airflow that imports from its bucket, the real function that hears of uploads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class OciInstallation:
         }
         policy = {
             "backup_directory": str(self.directory / "vault"),
-            "sites": {"oci": {"type": "oci"}},
+            "sites": {"oci": {"type": "oci", "connection": "vmferry_oci"}},
             "imports": {"uploads": {**plain, **rule}},
         }
         (self.directory / "variables.json").write_text(json.dumps(policy, indent=2))

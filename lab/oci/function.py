@@ -37,12 +37,13 @@ class FunctionProcess:
 
     def start(self) -> None:
         """Start it and let the tenancy's events go to it."""
+        ours = {"PYTHONDONTWRITEBYTECODE": "1", **self._lab.function_environment(self.socket), **self._config}
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
         with self.log_file.open("ab") as log:
             self._process = start_bound(
                 [str(FDK), str(FUNCTION / "func.py"), "handler"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=FUNCTION,
-                env={**kept, "PYTHONDONTWRITEBYTECODE": "1", **self._lab.function_environment(self.socket), **self._config},
+                env={**kept, **ours},
             )  # fmt: skip
         self._wait()
         self._lab.connect_function(socket=self.socket)
