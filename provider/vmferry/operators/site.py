@@ -18,7 +18,9 @@ from vmferry.operators.owner import any_dead_for, owner_of
 from vmferry.operators.policy import read_policy
 from vmferry.operators.restore import StepOperator
 
-_OURS = ("backup_", "restore_vm", "dr_drill")
+_OURS = ("backup_", "restore_vm", "dr_drill", "oci_disk_import")
+_DRIVEN = ("ovirt", "oci")
+"""Platforms whose sites can be asked what is left."""
 
 
 class FetchCertificatesOperator(BaseOperator):
@@ -131,7 +133,7 @@ class SweepOperator(BoundOperator):
         done: dict[str, Any] = {}
         away: list[EngineError] = []
         for name, reference in site_references(policy).items():
-            if reference["type"] != "ovirt":
+            if reference["type"] not in _DRIVEN:
                 continue
             try:
                 with open_site(reference) as site:

@@ -6,6 +6,7 @@ import pytest
 from tests.integration.oci.conftest import Region
 
 from vmferry.engine.errors import BadInput, TrustError
+from vmferry.operations import sweep
 from vmferry.platforms.contract import Leases
 from vmferry.platforms.errors import BadState, LoginRefused, NoRoom, NotSupported, NotThere, SiteAway
 from vmferry.platforms.oci import OciSite
@@ -175,3 +176,15 @@ def test_object(region: Region, site: OciSite, owner: RunId) -> None:
 )
 def test_size(size_bytes: int, gb: int) -> None:
     assert size_for(size_bytes) == gb
+
+
+def test_janitor_gives_back_what_a_dead_run_left(region: Region, site: OciSite, owner: RunId) -> None:
+    alive = RunId.of("oci_disk_import", "alive")
+    worker = site.ensure_worker(region.worker_spec(), owner)
+    volume = site.ensure_volume(volume_spec(region, worker.domain), owner)
+    site.wait_attached(site.attach(worker, volume, owner), volume)
+    kept = site.ensure_volume(volume_spec(region), alive)
+    done = sweep(site, lambda name: name == owner.text)
+    assert (len(done["released"]), done["failed"]) == (2, [])
+    assert [lease.id for lease in site.leases() if lease.owner in (owner.text, alive.text)] == [kept.id]
+    site.remove_volume(kept, alive)
