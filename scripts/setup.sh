@@ -119,15 +119,15 @@ install_airflow() {
 
 # The function has an environment of its own, as it has in its image: fdk brings an old pytest along.
 install_function() {
-  local uv stamp=.venv-function/vmferry-setup.stamp wanted=functions/oci_event/requirements.txt
-  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(sha256sum <"$wanted")" ] && return
+  local uv stamp=.venv-function/vmferry-setup.stamp list=functions/oci_event/requirements.txt
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(sha256sum <"$list")" ] && return
   install_uv
   uv=$(find_uv)
-  say "Python packages of $wanted, into .venv-function"
+  say "Python packages of $list, into .venv-function"
   run $VENV/bin/python -m venv --clear .venv-function || die "could not make .venv-function; see $LOG"
-  run_three_times "$uv" pip install -q --python .venv-function/bin/python -r "$wanted" \
-    || die "could not install $wanted; see $LOG"
-  sha256sum <"$wanted" >"$stamp"
+  run_three_times "$uv" pip install -q --python .venv-function/bin/python -r "$list" \
+    || die "could not install $list; see $LOG"
+  sha256sum <"$list" >"$stamp"
 }
 
 set_up() {
