@@ -74,9 +74,16 @@ class Engine:
     # Looking things up.
 
     def vm(self, id: str) -> Vm:
-        """Find a VM or refuse."""
+        """Find a VM or refuse; to a user who may not see it, it is not there."""
         found: Vm = self._find(self.inventory.vms, id, "VM")
+        if not self.sees(found):
+            raise not_found("VM", id)
         return found
+
+    def sees(self, vm: Vm) -> bool:
+        """Whether the user whose call this thread answers has a role on the VM."""
+        user = self.inventory.users.get(getattr(self._correlation, "user", ""))
+        return user is None or user.vms is None or vm.name in user.vms
 
     def disk(self, id: str) -> Disk:
         """Find a disk or refuse."""
@@ -148,9 +155,10 @@ class Engine:
 
     # The audit log and the jobs.
 
-    def begin_call(self, correlation: str) -> None:
+    def begin_call(self, correlation: str, user: str = "") -> None:
         """Remember whose work this thread does now."""
         self._correlation.id = correlation
+        self._correlation.user = user
 
     @property
     def correlation(self) -> str:

@@ -265,6 +265,8 @@ class User:
     name: str
     password: str
     permits: list[str]
+    vms: list[str] | None = None
+    """Names of the VMs that the user sees; None: all."""
 
 
 @dataclass

@@ -63,6 +63,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: HttpsServer
     timeout = 120
+    _sent = 0
+    """Bytes of the last answer, as they went over the wire."""
 
     def do_GET(self) -> None:
         self._answer()
@@ -91,6 +93,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             note["body"] = body.decode(errors="replace")[:4000]
         self.server.engine.calls.append(note)
         note["status"] = self._answer_with_fault(rule, parts, body)
+        note["bytes"] = self._sent
         if rule is not None:
             note["fault"] = rule.action
 
@@ -148,7 +151,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             request = self._request(parts, body, user)
             with engine.lock:
-                engine.begin_call(request.correlation)
+                engine.begin_call(request.correlation, user)
                 found = dispatch(engine, request)
                 reply = found if isinstance(found, Reply) else Reply(found)
                 content = encode(reply.body)
@@ -188,6 +191,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("WWW-Authenticate", 'Basic realm="RESTAPI"')
         self.end_headers()
         self.wfile.write(content)
+        self._sent = len(content)
 
 
 def _fault(refusal: Refusal) -> ET.Element:

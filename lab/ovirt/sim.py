@@ -175,9 +175,9 @@ def do_state(engine: Engine) -> dict[str, Any]:
 
 
 @hook
-def do_user(engine: Engine, name: str, password: str, permits: list[str]) -> None:
-    """Add a user; permits are read, backup, image, disk, vm, run, snapshot, or *."""
-    engine.inventory.users[name] = User(name, password, permits)
+def do_user(engine: Engine, name: str, password: str, permits: list[str], vms: list[str] | None = None) -> None:
+    """Add a user; permits are read, backup, image, disk, vm, run, snapshot, or *; vms: the only ones that are seen."""
+    engine.inventory.users[name] = User(name, password, permits, vms)
 
 
 @hook

@@ -30,7 +30,7 @@ def list_vms(engine: Engine, request: Request) -> Element:
             "host": vm.host or "", "disks": len(vm.attachments), "creationdate": vm.created,
         }  # fmt: skip
 
-    found = search(inventory.vms.values(), fields, request.query)
+    found = search([vm for vm in inventory.vms.values() if engine.sees(vm)], fields, request.query)
     follow, is_all = _follow(request), _wants_all(request)
     return many("vms", [show_vm(engine, vm, all_content=is_all, follow=follow) for vm in found])
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vmferry.engine.endpoints import open_source
 from vmferry.engine.endpoints.sized import Sized
-from vmferry.engine.errors import EngineError, ProofMismatch
+from vmferry.engine.errors import EngineError, ProofMismatch, ShortRead
 from vmferry.engine.pump import measure
 from vmferry.operations.planning import plan_restore, read_document
 from vmferry.operations.replacing import take_place
@@ -223,6 +223,11 @@ def _read_root(target: Target, disk: DiskRef, planned: PlannedDisk, pace: Pace) 
         open_things.callback(target.end_rereading, disk)
         endpoint = open_source(access.spec, access.secrets)
         open_things.callback(endpoint.close)
+        if endpoint.size < planned.size_bytes:
+            raise ShortRead(
+                f"{endpoint.name}: what is read back has {endpoint.size} bytes, the backup {planned.size_bytes}",
+                fix="run it again; if it stays, look at the disk at the target",
+            )
         # A platform may round a disk up; the root is over the bytes of the backup.
         sized = Sized(endpoint, planned.size_bytes)
         result = measure(

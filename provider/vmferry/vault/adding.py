@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vmferry.engine.endpoint import Endpoint, EndpointSpec
 from vmferry.engine.endpoints import NO_SECRETS, open_source, open_target
-from vmferry.engine.errors import BadInput, NoSpace, SourceChanged
+from vmferry.engine.errors import BadInput, NoSpace, ShortRead, SourceChanged
 from vmferry.engine.journal import Journal
 from vmferry.engine.progress import Progress
 from vmferry.engine.pump import CopyOptions, CopyResult, copy
@@ -106,6 +106,7 @@ def _copy_disk(
     with ExitStack() as open_things:
         source = _open(spec, secrets)
         open_things.callback(source.close)
+        _require_whole(point, disk, source)
         way = _decide(point, disk, source, changes)
         links = _links(point, disk, way.parent)
         result = _pump(point, disk, source, way, links, pace)
@@ -113,6 +114,16 @@ def _copy_disk(
     added = _describe(point, disk, way, links, changes, result)
     point.record_done(added)
     return added
+
+
+def _require_whole(point: OpenPoint, disk: str, source: Endpoint) -> None:
+    """Raise `ShortRead` when the source has fewer bytes than the platform says: a backup of them would look whole."""
+    said = point.disk(disk).info.size_bytes
+    if said is not None and source.size < said:
+        raise ShortRead(
+            f"VM {point.vm!r}, disk {disk}: {source.name} offers {source.size} bytes, the platform says {said}",
+            fix="run it again; if it stays, compare the disk's size at the platform with what it really is",
+        )
 
 
 def _open(spec: EndpointSpec, secrets: Mapping[str, str]) -> Endpoint:

@@ -134,6 +134,18 @@ def test_who_may_not_back_up_is_told_so(lab: OvirtLab, new_name: Callable[[], st
     reader.close()
 
 
+def test_who_may_not_see_a_vm_is_told_that_there_is_none(lab: OvirtLab, new_name: Callable[[], str]) -> None:
+    seen, hidden = lab.add_vm(new_name(), []), lab.add_vm(new_name(), [])
+    lab.hook("user", name="tenant@internal", password="rents", permits=["*"], vms=[seen.name])
+    tenant = Client(lab, "tenant@internal", "rents")
+    assert [vm.name for vm in tenant.system.vms_service().list()] == [seen.name]
+    assert tenant.vm(seen.id).get().name == seen.name
+    for ask in (tenant.vm(hidden.id).get, tenant.vm(hidden.id).backups_service().list, tenant.vm(hidden.id).start):
+        with pytest.raises(sdk.NotFoundError):
+            ask()
+    tenant.close()
+
+
 def test_an_old_engine_has_no_backups(lab: OvirtLab, client: Client, new_name: Callable[[], str]) -> None:
     vm = lab.add_vm(new_name(), [{"size": MiB}])
     lab.hook("settings", version="4.3.10")

@@ -9,6 +9,14 @@ from lab.ovirt import OvirtLab
 from tests.integration.ovirt.stage import Stage, connect
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each test starts and asks a dozen programs: on a busy machine that takes minutes."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(400))
+
+
 @pytest.fixture(scope="session")
 def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OvirtLab]:
     with OvirtLab(tmp_path_factory.mktemp("prod"), "prod") as lab:

@@ -25,8 +25,6 @@ from vmferry.engine.units import MiB
 from vmferry.platforms.errors import NameTaken, NoRoom, NotThere
 from vmferry.vault import open_vault, restore, verify
 
-pytestmark = pytest.mark.timeout(400)
-
 SIZE = 8 * MiB
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from vmferry.cli.program import main as program
 from vmferry.policy.errors import InvalidPolicy, PolicyError
 from vmferry.policy.findings import Finding, Severity
 from vmferry.policy.load import load, read_file, read_text
@@ -206,6 +208,41 @@ def test_all_errors_of_form_and_of_meaning_come_at_once() -> None:
         "$.vms_config.db.site",
     }
     assert [one.line for one in findings] == sorted(one.line or 0 for one in findings)
+
+
+def test_seven_mistakes_in_one_file_are_told_together_and_nothing_is_rendered(tmp_path: Path) -> None:
+    path, dags = tmp_path / "variables.json", tmp_path / "dags"
+    path.write_text(
+        """{
+        "sites": {"a": {"type": "ovirt", "connection": "a"}, "bare": {"type": "ovirt"}},
+        "defaults": {"site": "a"},
+        "vms_config": {
+            "key": {"schedulex": {}},
+            "time": {"schedule": {"type": "simple", "time": "25:00"}},
+            "bits": {"schedule": {"type": "custom", "pattern": "101010"}},
+            "day": {"schedule": {"type": "advanced", "days": [32]}},
+            "twice": {}, "twice": {},
+            "nothing": {"retention": {"keep_daily": 0, "keep_weekly": 0, "keep_monthly": 0}}
+        }}"""
+    )
+    with pytest.raises(InvalidPolicy, match="7 errors") as caught:
+        load(path)
+    errors = [one for one in caught.value.findings if one.is_error]
+    assert [one.path for one in errors] == [
+        "$.sites.bare",
+        "$.vms_config.key.schedulex",
+        "$.vms_config.time.schedule.time",
+        "$.vms_config.bits.schedule.pattern",
+        "$.vms_config.day.schedule.days[0]",
+        "$.vms_config.twice",
+        "$.vms_config.nothing.retention",
+    ]
+    assert all(one.fix and one.line for one in errors)
+    command = ["policy", "render", str(path), "--template", str(ROOT / "dag_templates/backup.py.j2"), "--to", str(dags)]
+    done = CliRunner().invoke(program, command)
+    assert done.exit_code == 2
+    assert all(one.path in done.output for one in errors)
+    assert not dags.exists()
 
 
 def test_overlapping_patterns_warn_only_when_equally_exact() -> None:

@@ -21,6 +21,7 @@ from vmferry.platforms.ovirt.texts import correlation, word
 from vmferry.platforms.ovirt.waits import DISK_USABLE
 from vmferry.platforms.points import Access
 from vmferry.platforms.runs import RunId, Tag, is_tag_of, parse_tag
+from vmferry.platforms.waiting import GONE
 
 FRESH = "fresh"
 WRITTEN = "written"
@@ -37,6 +38,17 @@ def is_id_free(session: Session, disk_id: str, owner: RunId) -> bool:
 
 def create_disk(session: Session, spec: DiskSpec, owner: RunId) -> DiskRef:
     """Make a disk, or find the one this owner made."""
+    try:
+        disk_id = _create(session, spec, owner)
+    except BadState as error:
+        if error.state != GONE:
+            raise
+        # It was there when we looked, but going: the engine drops the disk of an upload that failed.
+        disk_id = _create(session, spec, owner)
+    return _reference(session, disk_id, spec, owner)
+
+
+def _create(session: Session, spec: DiskSpec, owner: RunId) -> str:
     name = _name(spec.vm, spec.name)
     made = session.make(
         f"{name}: creating the disk",
@@ -50,7 +62,7 @@ def create_disk(session: Session, spec: DiskSpec, owner: RunId) -> DiskRef:
             name=name,
             fix="the engine's events say why; remove the disk and restore again",
         )
-    return _reference(session, made.id, spec, owner)
+    return str(made.id)
 
 
 def writable(session: Session, disk: DiskRef) -> Access:

@@ -11,6 +11,7 @@ import logging
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -168,8 +169,7 @@ class Session:
                 self._drop()
                 raise SiteAway(f"{what}: {error.what}", fix=error.fix) from error
             except Exception as error:
-                # The SDK's XML reader raises plain Exception when an answer is cut off; all else is a bug of ours.
-                if type(error) is not Exception:
+                if not _is_of_reader(error):
                     raise
                 self._drop()
                 kind = OutcomeUnknown if change else SiteAway
@@ -199,3 +199,14 @@ class Session:
             except (sdk.Error, SiteAway, LoginRefused, TrustError):
                 # An engine that is away cannot be told; the token ends by itself.
                 _log.info("site=%s the log-out was not heard", self.site)
+
+
+def _is_of_reader(error: Exception) -> bool:
+    """Tell whether the SDK could not read an answer; all else is a bug of ours.
+
+    Its XML reader raises plain Exception where an answer is cut off, and ValueError where that is inside of a number.
+    """
+    if type(error) is Exception:
+        return True
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, ValueError) and bool(frames) and frames[-1].startswith(sdk.__name__)
