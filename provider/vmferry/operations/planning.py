@@ -63,6 +63,7 @@ def plan_restore(
         old=old,
         old_name=f"{wanted}_old_{run.digest[:8]}" if old else "",
         keep_old=rule.keep_old,
+        source_vm_id=found.vm_id or "",
     )
 
 
@@ -134,7 +135,12 @@ def _choose_id(target: Target, disk: BackupDisk, backup: Backup, run: RunId, *, 
     """Keep a disk's id where it is free; else a new one, the same for every try of this run."""
     if keep and disk.id and target.is_disk_id_free(disk.id, run):
         return disk.id
-    return run.derive_id("disk", backup.vm, disk.name)
+    return derive_disk_id(run, backup.vm, disk.name)
+
+
+def derive_disk_id(run: RunId, vm: str, disk: str) -> str:
+    """Give the id of a disk that cannot keep its own."""
+    return run.derive_id("disk", vm, disk)
 
 
 def count_used_bytes(links: Sequence[Link]) -> int:

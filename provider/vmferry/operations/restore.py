@@ -13,18 +13,20 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from vmferry.engine.endpoints import open_source
 from vmferry.engine.endpoints.sized import Sized
 from vmferry.engine.errors import EngineError, ProofMismatch, ShortRead
 from vmferry.engine.pump import measure
-from vmferry.operations.planning import plan_restore, read_document
+from vmferry.operations.planning import derive_disk_id, plan_restore, read_document
 from vmferry.operations.replacing import take_place
 from vmferry.operations.tracing import moment_of
 from vmferry.operations.values import Json, PlannedDisk, Restored, RestorePlan
 from vmferry.operations.ways import over_ways
 from vmferry.platforms.contract import Target
+from vmferry.platforms.errors import IdTaken
 from vmferry.platforms.orders import DiskPlace, DiskRef, DiskSpec, Removal, VmRef, VmSpec
 from vmferry.platforms.plain import from_plain, to_plain
 from vmferry.platforms.runs import RunId, is_tag_of
@@ -45,9 +47,8 @@ __all__ = [
 
 
 def create_disks(target: Target, plan: RestorePlan) -> list[Json]:
-    """Make the disks, empty. Gives a reference of each, for the steps that follow."""
-    run = RunId(plan.run)
-    return [to_plain(target.create_disk(_spec(plan, disk), run)) for disk in plan.disks]
+    """Make the disks, empty. Gives a reference of each, for the steps that follow: what their ids are stands there."""
+    return [to_plain(_create_disk(target, plan, disk)) for disk in plan.disks]
 
 
 def upload_disk(
@@ -82,6 +83,7 @@ def verify_disk(target: Target, plan: RestorePlan, disk: Json, *, pace: Pace = P
 def create_vm(target: Target, plan: RestorePlan, disks: Sequence[Json]) -> Json:
     """Make the VM from its saved description, with the proven disks and its cards off (or as asked)."""
     references = [from_plain(DiskRef, disk) for disk in disks]
+    plan = with_ids(plan, references)
     missing = {disk.name for disk in plan.disks} - {one.name for one in references if one.verified}
     if missing:
         raise ProofMismatch(
@@ -92,7 +94,7 @@ def create_vm(target: Target, plan: RestorePlan, disks: Sequence[Json]) -> Json:
         name=plan.working_name,
         cluster=plan.ground.cluster,
         document=read_document(plan),
-        clone=plan.clone,
+        clone=plan.clone or not target.is_vm_id_free(plan.source_vm_id),
         disks=tuple(DiskPlace(disk.id, disk.interface, disk.bootable, disk.name) for disk in plan.disks),
         networks=plan.networks,
         nics=plan.nics,
@@ -126,7 +128,7 @@ def roll_back(target: Target, plan: RestorePlan) -> Json:
         removed.append(f"VM {made.name}")
     if any(_is_finished(target.find_vm(name), run) for name in (plan.name, plan.working_name)):
         return {"removed": removed, "proven_disks_kept": []}
-    ends = {disk.name: target.remove_disk(disk.id, run) for disk in plan.disks}
+    ends = {disk.name: _remove_disk(target, plan, disk) for disk in plan.disks}
     removed += [f"disk {name}" for name, end in ends.items() if end is Removal.REMOVED]
     return {"removed": removed, "proven_disks_kept": [name for name, end in ends.items() if end is Removal.KEPT]}
 
@@ -181,7 +183,28 @@ def journal_dir(run: RunId) -> Path:
 
 def target_state(target: Target, plan: RestorePlan, disk: DiskRef) -> DiskRef:
     """Look the disk up again: an earlier try may have proven it."""
-    return target.create_disk(_spec(plan, plan.disk(disk.name)), RunId(plan.run))
+    return target.create_disk(_spec(plan, replace(plan.disk(disk.name), id=disk.id)), RunId(plan.run))
+
+
+def with_ids(plan: RestorePlan, references: Sequence[DiskRef]) -> RestorePlan:
+    """Give the plan with the ids that its disks have."""
+    ids = {one.name: one.id for one in references}
+    return replace(plan, disks=tuple(replace(disk, id=ids.get(disk.name, disk.id)) for disk in plan.disks))
+
+
+def _create_disk(target: Target, plan: RestorePlan, disk: PlannedDisk) -> DiskRef:
+    run = RunId(plan.run)
+    try:
+        return target.create_disk(_spec(plan, disk), run)
+    except IdTaken:
+        # Another restore of this VM was planned while the id was free, and was faster.
+        return target.create_disk(_spec(plan, replace(disk, id=derive_disk_id(run, plan.vm, disk.name))), run)
+
+
+def _remove_disk(target: Target, plan: RestorePlan, disk: PlannedDisk) -> Removal:
+    run = RunId(plan.run)
+    ends = [target.remove_disk(one, run) for one in {disk.id, derive_disk_id(run, plan.vm, disk.name)}]
+    return next((end for end in (Removal.KEPT, Removal.REMOVED) if end in ends), Removal.NOTHING)
 
 
 _PLAN = "plan.json"

@@ -124,6 +124,7 @@ class RestorePlan(Carried):
     working_name: str
     """What it is called until it is proven: another name when it replaces a VM."""
     clone: bool
+    """It gets another id than it had."""
     disks: tuple[PlannedDisk, ...]
     nics: Mapping[str, str | None] = field(default_factory=dict)
     networks: Mapping[str, str | None] = field(default_factory=dict)
@@ -135,6 +136,8 @@ class RestorePlan(Carried):
     old_name: str = ""
     """What that one is called afterwards."""
     keep_old: bool = True
+    source_vm_id: str = ""
+    """What it was; where another restore was faster it gets another id all the same."""
 
     def disk(self, name: str) -> PlannedDisk:
         """Look a disk up by its name."""

@@ -7,6 +7,7 @@
     ├── BadInput
     │   ├── NotThere             no VM, disk, cluster, network or storage of that name at the site
     │   ├── NameTaken            a VM of that name is there and may not be replaced
+    │   ├── IdTaken              a disk of that id is there, and is not of this run
     │   ├── LoginRefused         wrong user or password
     │   ├── NotPermitted         the user may not do that
     │   ├── Refused              the platform says that the request makes no sense
@@ -37,6 +38,10 @@ class NotThere(BadInput):
 
 class NameTaken(BadInput):
     """A VM of that name is there already and we were not told to replace it."""
+
+
+class IdTaken(BadInput):
+    """A disk of that id is there already and is somebody else's; with another id it can be made."""
 
 
 class LoginRefused(BadInput):

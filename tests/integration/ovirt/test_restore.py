@@ -116,6 +116,31 @@ def test_every_kept_backup_can_be_restored_in_steps(stage: Stage, kept: Saved) -
     check_same(stage, done.vm_id, digests)
 
 
+def test_restores_of_one_vm_that_were_planned_at_once_do_not_meet(stage: Stage, saved: Saved) -> None:
+    vm, digests = saved
+    runs = [stage.run("restore") for _ in range(3)]
+    plans = [
+        plan_restore(stage.target, stage.vault, vm.name, stage.rule(suffix=f"_{number}"), run)
+        for number, run in enumerate(runs)
+    ]
+    assert [[disk.id for disk in plan.disks] for plan in plans] == [list(vm.disks)] * 3
+    made = [operations.create_disks(stage.target, plan) for plan in plans]
+    assert [operations.create_disks(stage.target, plan) for plan in plans] == made
+    assert len({disk["id"] for disks in made for disk in disks}) == 3 * len(vm.disks)
+    removed = operations.roll_back(stage.target, plans[2])["removed"]
+    assert len(removed) == len(vm.disks)
+    assert not {disk["id"] for disk in made[2]} & set(stage.dr.state()["disks"])
+    for number, (plan, disks) in enumerate(zip(plans[:2], made, strict=False)):
+        proven = []
+        for disk in disks:
+            operations.upload_disk(stage.target, plan, disk, job_dir=stage.tmp / f"job-{number}")
+            proven.append(operations.verify_disk(stage.target, plan, disk))
+        done = operations.finish_restore(stage.target, plan, operations.create_vm(stage.target, plan, proven))
+        assert done.vm == f"{vm.name}_{number}"
+        assert (done.vm_id == vm.id) == (number == 0)
+        check_same(stage, done.vm_id, digests)
+
+
 def test_a_vm_is_restored_next_to_its_original(stage: Stage, saved: Saved) -> None:
     vm, digests = saved
     rule = RestoreRule(site="prod", cluster="Default", storage_domain="prod-data", timeout_s=60)

@@ -11,7 +11,7 @@ import contextlib
 from typing import Any
 
 from vmferry.engine.errors import BadInput
-from vmferry.platforms.errors import BadState, NotAsOrdered, NotThere
+from vmferry.platforms.errors import BadState, IdTaken, NotAsOrdered, NotThere
 from vmferry.platforms.orders import DiskRef, DiskSpec, Removal, VmRef
 from vmferry.platforms.ovirt import transfers
 from vmferry.platforms.ovirt.inventory import list_attachments, read_disk
@@ -182,7 +182,7 @@ def _find_mine(session: Session, spec: DiskSpec, owner: RunId) -> Any | None:
     if found is None:
         return None
     if not is_tag_of(found.description, owner):
-        raise BadInput(
+        raise IdTaken(
             f"{_name(spec.vm, spec.name)}: disk {spec.id} is there already and is not of this run",
             fix="plan the restore anew: it takes another id then",
         )
