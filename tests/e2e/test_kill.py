@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from functools import partial
 from urllib.parse import quote
 
 import pytest
 from lab.airflow.installation import Installation, add_vm, wait_until
 from lab.ovirt.lab import LabVm
+from tests.storm.victims import Victims
 
 from vmferry.engine.units import MiB
 
@@ -67,3 +70,24 @@ def test_two_runs_of_one_vm_never_overlap(installed: Installation, vm: LabVm) ->
     times = [installed.api.call("GET", path) for path in paths]
     earlier, later = sorted(times, key=lambda one: str(one["start_date"]))
     assert later["start_date"] >= earlier["end_date"]
+
+
+def test_a_run_whose_task_is_killed_in_every_try_says_so(installed: Installation, vm: LabVm) -> None:
+    victims = Victims(installed, random.Random(1))
+    run_id = installed.api.trigger(DAG, {"full": True})
+
+    def is_in_try(number: int) -> bool:
+        found = [one for one in installed.api.tasks(DAG, run_id) if one["map_index"] == 0]
+        return any((one["try_number"], one["state"]) == (number, "running") for one in found)
+
+    for number in (1, 2, 3):
+        wait_until(partial(is_in_try, number), f"try {number} of the copy")
+        wait_until(lambda: victims.kill("task") is not None, "its process")
+
+    assert installed.api.wait_for_run(DAG, run_id, timeout_s=900) == "failed"
+    path = f"/api/v2/dags/{DAG}/dagRuns/{quote(run_id, safe='')}"
+    note = installed.api.call("GET", path)["note"]
+    assert "backup_vm_disks[0] (try 3)" in note
+    assert "was killed" in note
+    assert not installed.production.state()["open_backups"], vm
+    installed.run(DAG, timeout_s=900)

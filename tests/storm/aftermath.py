@@ -21,7 +21,7 @@ def look_after(storm: Storm, failed: list[Run]) -> None:
     """Run again what failed, sweep, and look at all there is."""
     storm.installed.api.log_in()
     reasons = {str(run): find_reasons(storm.api, run) for run in failed}
-    again = [storm.works.again(run, AGAIN_S) for run in failed]
+    again = storm.works.again(failed, AGAIN_S)
     storm.installed.api.switch_on("janitor")
     swept = storm.installed.run("janitor")
     leftovers = list_leftovers(storm.installed, storm.ledger.unfinished())

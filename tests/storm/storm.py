@@ -37,7 +37,7 @@ class Wish:
     data_bytes: int = 40 * MiB
     large_bytes: int = 0
     """Data on each disk of the last VM, if it is to have more than a commit takes; its rate is four times as high."""
-    pauses: tuple[float, float] = (0.05, 0.5)
+    pauses: tuple[float, float] = (0.03, 0.3)
     """Between two kills, in times that an undisturbed backup takes: machines differ, and so does their load."""
     rate_mib: int = 2
 

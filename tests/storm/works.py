@@ -76,14 +76,13 @@ class Works(threading.Thread):
         """Give the runs that have not ended."""
         return (run for run in list(self.runs) if run.state not in ENDED)
 
-    def again(self, run: Run, timeout_s: float) -> Run:
-        """Run the same once more, to its end."""
-        conf = {**run.conf, "name": f"{run.conf['name']}_again"} if "name" in run.conf else run.conf
-        made = self.start_run(run.dag_id, run.vm, conf)
+    def again(self, runs: Sequence[Run], timeout_s: float) -> list[Run]:
+        """Run the same once more, all to their ends."""
+        made = [self.start_run(run.dag_id, run.vm, _named_anew(run.conf)) for run in runs]
         deadline = time.monotonic() + timeout_s
         while self.look():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{made} has not ended")
+                raise TimeoutError(f"still under way: {[str(run) for run in self.under_way()]}")
             time.sleep(1.0)
         return made
 
@@ -108,3 +107,7 @@ class Works(threading.Thread):
         if lane == RESTORE:
             conf["name"] = f"{vm}_{self._name}_{len(self.runs) + 1}"
         self._lanes[lane] = self.start_run(lane, vm, conf)
+
+
+def _named_anew(conf: dict[str, Any]) -> dict[str, Any]:
+    return {**conf, "name": f"{conf['name']}_again"} if "name" in conf else conf

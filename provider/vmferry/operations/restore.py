@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +57,8 @@ def upload_disk(
 ) -> Json:
     """Upload a disk straight from its chain; goes on where an earlier try stopped, by the journal in `job_dir`."""
     reference = from_plain(DiskRef, disk)
-    if target_state(target, plan, reference).verified:
+    # Sealed: an earlier try wrote all of it and was stopped while it read it back.
+    if target_state(target, plan, reference).sealed:
         return {"disk": reference.name, "written_bytes": 0, "resumed": True}
     where = job_dir or journal_dir(RunId(plan.run))
     name = f"VM {plan.vm!r}, disk {reference.name}"
@@ -107,6 +109,7 @@ def finish_restore(target: Target, plan: RestorePlan, vm: Json, *, wait_for_agen
     """Note that the VM is proven, let it take the place of the old one, start it where that is asked for."""
     made = target.mark_complete(from_plain(VmRef, vm), RunId(plan.run), moment_of(plan.backup))
     made, replaced = take_place(target, plan, made, wait_for_agent=wait_for_agent)
+    drop_journals(RunId(plan.run))
     return Restored(
         vm=made.name, vm_id=made.id, site=plan.site, backup=plan.backup, status=made.status,
         roots={disk.name: disk.root for disk in plan.disks}, replaced=replaced,
@@ -119,6 +122,7 @@ def roll_back(target: Target, plan: RestorePlan) -> Json:
     Disks whose bytes are proven stay, and are told.
     """
     run = RunId(plan.run)
+    drop_journals(run)  # what they say was written is about to go
     removed: list[str] = []
     made = target.find_vm(plan.working_name)
     if made is not None and _is_unfinished(made, run):
@@ -174,11 +178,19 @@ def restore_vm(
 
 def journal_dir(run: RunId) -> Path:
     """Give the directory of a restore's journals on this machine. Losing it costs a second upload, nothing else."""
-    base = Path(tempfile.gettempdir()) / f"vmferry-{os.getuid()}" / "restore"
-    base.parent.mkdir(mode=0o700, exist_ok=True)
-    path = base / run.digest
+    path = _journal_path(run)
+    path.parent.parent.mkdir(mode=0o700, exist_ok=True)
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def drop_journals(run: RunId) -> None:
+    """Remove a restore's journals from this machine; may be called twice."""
+    shutil.rmtree(_journal_path(run), ignore_errors=True)
+
+
+def _journal_path(run: RunId) -> Path:
+    return Path(tempfile.gettempdir()) / f"vmferry-{os.getuid()}" / "restore" / run.digest
 
 
 def target_state(target: Target, plan: RestorePlan, disk: DiskRef) -> DiskRef:

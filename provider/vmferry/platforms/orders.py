@@ -47,6 +47,8 @@ class DiskRef:
     vm: str = ""
     verified: bool = False
     """Its bytes were read back and are those of the backup."""
+    sealed: bool = False
+    """All of it was written, and the platform vouched for it: it need not be written again."""
 
 
 class Removal(enum.Enum):

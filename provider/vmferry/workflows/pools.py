@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
+from vmferry.workflows import endings
+
 _log = logging.getLogger(__name__)
 _OURS = "vmferry"
 """The tag of our DAGs."""
@@ -82,4 +84,4 @@ class VmferryPools(AirflowPlugin):
     """Found through the entry point ``airflow.plugins``."""
 
     name = "vmferry_pools"
-    listeners: ClassVar[list[Any]] = [sys.modules[__name__]]
+    listeners: ClassVar[list[Any]] = [sys.modules[__name__], endings]

@@ -16,6 +16,8 @@ from vmferry.operations.restore import plan_restore
 from vmferry.operations.tracing import moment_of
 from vmferry.operations.values import RestorePlan
 from vmferry.platforms.errors import BadState, Conflict, NameTaken, NoRoom, NotThere
+from vmferry.platforms.orders import DiskRef
+from vmferry.platforms.plain import from_plain
 from vmferry.policy.vm import RestoreRule
 from vmferry.vault import NoSuchBackup
 
@@ -155,6 +157,25 @@ def test_a_vm_is_restored_next_to_its_original(stage: Stage, saved: Saved) -> No
     assert {disk: digest(path) for disk, path in stage.witness(vm, "after").items()} == before
 
 
+def test_a_disk_is_not_uploaded_again_when_reading_it_back_was_cut_off(stage: Stage, kept: Saved) -> None:
+    vm, digests = kept
+    run = stage.run("restore")
+    plan = plan_restore(stage.target, stage.vault, vm.name, stage.rule(suffix="_cut"), run)
+    disk, other = operations.create_disks(stage.target, plan)
+    operations.upload_disk(stage.target, plan, disk, job_dir=stage.tmp / "job")
+    reference = from_plain(DiskRef, disk)
+    stage.target.rereadable(reference)  # and here it was killed: the download stays open, and locks the disk
+    assert operations.upload_disk(stage.target, plan, disk, job_dir=stage.tmp / "job")["written_bytes"] == 0
+    # A disk whose root was wrong may have to be written again all the same.
+    stage.target.writable(reference)
+    stage.target.seal_disk(reference)
+    operations.upload_disk(stage.target, plan, other, job_dir=stage.tmp / "job")
+    proven = [operations.verify_disk(stage.target, plan, one) for one in (disk, other)]
+    done = operations.finish_restore(stage.target, plan, operations.create_vm(stage.target, plan, proven))
+    check_same(stage, done.vm_id, digests)
+    assert not stage.leftovers(stage.dr, vm)
+
+
 def test_a_rehearsal_stands_in_no_restores_way(stage: Stage, saved: Saved) -> None:
     (vm, digests), run = saved, stage.run("restore")
     drill = plan_restore(
@@ -167,8 +188,7 @@ def test_a_rehearsal_stands_in_no_restores_way(stage: Stage, saved: Saved) -> No
     assert drill.clone
     assert not restore.clone
     operations.roll_back(stage.target, drill)
-    assert stage.restore(vm, run)["vm_id"] == vm.id
-    check_same(stage, vm.id, digests)
+    check_same(stage, stage.restore(vm, run)["vm_id"], digests)
     assert not stage.leftovers(stage.dr, vm)
 
 

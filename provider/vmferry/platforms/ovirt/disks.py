@@ -2,12 +2,13 @@
 """Disks that a restore makes: found again by id and tag, and their state written on them before each step.
 
 The tag's last word is the disk's state: *fresh* (nothing was written yet, it reads as zeros), *written* (bytes may be
-there), *verified* (its bytes are proven; nobody but a person removes it).
+there), *sealed* (all bytes are there), *verified* (its bytes are proven; nobody but a person removes it).
 """
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 from vmferry.engine.errors import BadInput
@@ -25,6 +26,7 @@ from vmferry.platforms.waiting import GONE
 
 FRESH = "fresh"
 WRITTEN = "written"
+SEALED = "sealed"
 VERIFIED = "verified"
 COMPLETE = "complete"
 _BLOCK_BYTES = 512
@@ -71,9 +73,11 @@ def writable(session: Session, disk: DiskRef) -> Access:
     state, found = read_state(session, disk)
     if state == VERIFIED:
         raise BadInput(f"{name}: it holds verified bytes", fix="restore into a new disk")
+    # A try that was killed while it read back has left its download open, and the disk is locked as long as it is.
+    end_rereading(session, disk)
     # Noted before the first byte is sent, so that whoever is killed after it is not believed to be before it.
     reads_zero = state == FRESH and found.format == types.DiskFormat.COW
-    if state == FRESH:
+    if state != WRITTEN:
         _set_state(session, disk, WRITTEN)
     transfer = transfers.open_transfer(session, _upload(disk))
     return transfers.make_access(
@@ -93,6 +97,8 @@ def seal_disk(session: Session, disk: DiskRef) -> None:
         name=name,
         fix="the engine does not accept what was uploaded; remove the disk and restore again",
     )
+    if read_state(session, disk)[0] == WRITTEN:
+        _set_state(session, disk, SEALED)
 
 
 def rereadable(session: Session, disk: DiskRef) -> Access:
@@ -112,7 +118,7 @@ def end_rereading(session: Session, disk: DiskRef) -> None:
 def mark_verified(session: Session, disk: DiskRef, root: str) -> DiskRef:
     """Write on the disk that its bytes are proven."""
     _set_state(session, disk, f"root={root[:16]}", VERIFIED)
-    return DiskRef(disk.id, disk.name, disk.size_bytes, disk.owner, disk.vm, verified=True)
+    return replace(disk, verified=True, sealed=True)
 
 
 def mark_complete(session: Session, vm: VmRef, owner: RunId) -> None:
@@ -218,7 +224,9 @@ def _reference(session: Session, disk_id: str, spec: DiskSpec, owner: RunId) -> 
             fix="remove it; report the engine's version with this message",
         )
     tag = parse_tag(found.description)
-    return DiskRef(found.id, spec.name, size, owner.text, spec.vm, bool(tag and VERIFIED in tag.words))
+    words = tag.words if tag else ()
+    is_verified = VERIFIED in words
+    return DiskRef(found.id, spec.name, size, owner.text, spec.vm, is_verified, is_verified or SEALED in words)
 
 
 def _upload(disk: DiskRef) -> transfers.Wish:
