@@ -39,10 +39,11 @@ def _find_reason(api: PatientApi, run: Run, task: dict[str, Any], note: str) -> 
             run.dag_id, run.run_id, task["task_id"], max(1, task["try_number"]), task["map_index"]
         )
     )
-    for text in reversed("\n".join(lines).splitlines()):
-        match = _TYPED.match(text)
-        if match is not None:
-            return Reason(label, text.strip(), "; " in match["said"] and _is_ours(match["kind"]))
+    errors = [match for line in lines for text in line.splitlines() if (match := _TYPED.match(text)) is not None]
+    ours = [match for match in errors if _is_ours(match["kind"])]
+    if errors:  # an SDK's own error may stand behind ours
+        told = (ours or errors)[-1]
+        return Reason(label, told[0].strip(), bool(ours) and "; " in told["said"])
     said = " | ".join(line.strip() for line in lines[-4:]) or "its log is empty"
     return Reason(label, f"killed ({said})", label in note and "was killed" in note)
 

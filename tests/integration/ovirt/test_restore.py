@@ -173,14 +173,12 @@ def test_a_disk_is_not_uploaded_again_when_reading_it_back_was_cut_off(stage: St
     proven = [operations.verify_disk(stage.target, plan, one) for one in (disk, other)]
     done = operations.finish_restore(stage.target, plan, operations.create_vm(stage.target, plan, proven))
     check_same(stage, done.vm_id, digests)
-    assert not stage.leftovers(stage.dr, vm)
+    assert [one for one in stage.target.leases() if one.owner == run.text] == []
 
 
 def test_a_rehearsal_stands_in_no_restores_way(stage: Stage, saved: Saved) -> None:
-    (vm, digests), run = saved, stage.run("restore")
-    drill = plan_restore(
-        stage.target, stage.vault, vm.name, stage.rule(suffix="_drill"), stage.run("drill"), keep_ids=False
-    )
+    (vm, digests), run, rehearsal = saved, stage.run("restore"), stage.run("drill")
+    drill = plan_restore(stage.target, stage.vault, vm.name, stage.rule(suffix="_drill"), rehearsal, keep_ids=False)
     restore = plan_restore(stage.target, stage.vault, vm.name, stage.rule(), run)
     operations.create_disks(stage.target, drill)
     operations.create_disks(stage.target, restore)
@@ -189,7 +187,7 @@ def test_a_rehearsal_stands_in_no_restores_way(stage: Stage, saved: Saved) -> No
     assert not restore.clone
     operations.roll_back(stage.target, drill)
     check_same(stage, stage.restore(vm, run)["vm_id"], digests)
-    assert not stage.leftovers(stage.dr, vm)
+    assert [one for one in stage.target.leases() if one.owner in (run.text, rehearsal.text)] == []
 
 
 def test_a_started_vm_is_up_and_its_agent_answers(stage: Stage) -> None:
