@@ -153,6 +153,8 @@ class AirflowHome:
     def environment(self) -> dict[str, str]:
         """Give the environment of its processes."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        # Some machines forbid bytecode: then every task of Airflow compiles thousands of modules again.
+        own.pop("PYTHONDONTWRITEBYTECODE", None)
         own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own.get('PATH', '')}"
         own["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT / "provider", ROOT)))
         return {**own, **self._configuration(), **self._settings}

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Optional
 from vmferry.engine.endpoint import Endpoint
 from vmferry.engine.endpoints.block_reader import BlockReader
 from vmferry.engine.endpoints.bridge_protocol import Request, negotiate, read_request, reply_header
-from vmferry.engine.errors import EngineError, SourceError
+from vmferry.engine.errors import EngineError, NotADiskImage
 from vmferry.engine.units import MiB
 
 MAX_READ_BYTES = 2 * MiB
@@ -138,7 +138,7 @@ class Bridge:
     def _read(self, offset: int, buffer: memoryview) -> None:
         size = self._endpoint.size
         if offset + len(buffer) > size + self._slack_bytes:
-            raise SourceError(
+            raise NotADiskImage(
                 f"{self._endpoint.name}: the image points behind its own end (byte {size}), so it was cut off",
                 fix="upload or export it again",
             )
