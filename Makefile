@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 JOBS ?= 2
 ARGS ?=
 # What `make test` leaves to targets of their own.
-OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab_ovirt tests/integration/lab_oci tests/integration/oci
+OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab_ovirt tests/integration/lab_oci tests/integration/oci tests/integration/cli_sites
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
@@ -43,7 +43,7 @@ test: setup ## unit, contract and integration tests, under 15 minutes
 	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 $(OTHER_SUITES:%=--ignore=%) tests/unit tests/contract tests/integration $(ARGS)
 
 test-ovirt: setup ## the oVirt driver against simulated engines over real imageio and qemu
-	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 tests/integration/lab_ovirt tests/integration/ovirt $(ARGS)
+	@$(PYTHON) -m pytest -n $(JOBS) --durations=10 tests/integration/lab_ovirt tests/integration/ovirt tests/integration/cli_sites $(ARGS)
 
 test-oci: setup setup-function ## the simulated Oracle Cloud against the unmodified SDK, as root
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --durations=10 tests/integration/lab_oci tests/integration/oci $(ARGS)

@@ -92,8 +92,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not parts.path.endswith("/token"):
             note["body"] = body.decode(errors="replace")[:4000]
         self.server.engine.calls.append(note)
-        note["status"] = self._answer_with_fault(rule, parts, body)
-        note["bytes"] = self._sent
+        try:
+            note["status"] = self._answer_with_fault(rule, parts, body)
+            note["bytes"] = self._sent
+        finally:
+            # It was done, but nobody was there any more to be told.
+            note.setdefault("status", 0)
         if rule is not None:
             note["fault"] = rule.action
 

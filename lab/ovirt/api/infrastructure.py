@@ -22,6 +22,17 @@ _KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
     "tags": ("tag", "tags", {}),
 }
 _INVENTORY = {"vnicprofiles": "profiles"}
+PERMITS = {
+    "read": ("login",),
+    "backup": ("backup_disk",),
+    "image": ("access_image_storage",),
+    "disk": ("create_disk", "attach_disk", "edit_disk_properties", "delete_disk"),
+    "vm": ("create_vm", "delete_vm", "edit_vm_properties", "import_export_vm", "configure_vm_storage",
+           "configure_vm_network"),
+    "run": ("run_vm", "stop_vm", "shut_down_vm"),
+    "snapshot": ("manipulate_vm_snapshots",),
+}  # fmt: skip
+"""A user's permits as roles, and what each allows in the engine's own words."""
 
 
 @route("GET", "")
@@ -135,6 +146,26 @@ def list_permissions(engine: Engine, request: Request, id: str) -> Element:
             shown.append(tag("permission", id=f"{user.name}-{permit}", role=role, user=tag("user", id=user.name),
                              vm=ref("vm", "/vms", vm.id)))  # fmt: skip
     return many("permissions", shown)
+
+
+@route("GET", "/users/{}/permissions")
+def list_own_permissions(engine: Engine, request: Request, id: str) -> Element:
+    """List a user's roles."""
+    user = engine.inventory.users.get(id)
+    shown = [
+        tag("permission", id=f"{id}-{permit}", role=ref("role", "/roles", permit), user=tag("user", id=id))
+        for permit in (user.permits if user else ())
+    ]
+    return many("permissions", shown)
+
+
+@route("GET", "/roles/{}/permits")
+def list_permits(engine: Engine, request: Request, id: str) -> Element:
+    """List what a role lets one do; ours are `PERMITS`."""
+    names = [name for names in PERMITS.values() for name in names] if id == "*" else PERMITS.get(id)
+    if names is None:
+        raise Refusal(404, f"Role {id} is not there", "Not Found")
+    return many("permits", [tag("permit", id=name, name=name) for name in names])
 
 
 def _show(kind: str, single: str, one: Named, parents: dict[str, str]) -> Element:

@@ -61,12 +61,14 @@ class ProgressBar:
                 continue
             last_line = time.monotonic()
             sys.stderr.write(
-                f"\r\033[K{self._drawn(status)}" if self._is_terminal else f"{self._label}: {status.line()}\n"
+                f"\r\033[K{draw(self._label, status)}" if self._is_terminal else f"{self._label}: {status.line()}\n"
             )
             sys.stderr.flush()
 
-    def _drawn(self, status: Status) -> str:
-        if not status.bytes_total:
-            return f"{self._label} {status.line()}"
-        filled = min(_WIDTH, _WIDTH * status.bytes_done // status.bytes_total)
-        return f"{self._label} [{'#' * filled}{'.' * (_WIDTH - filled)}] {status.line()}"
+
+def draw(label: str, status: Status) -> str:
+    """Draw a bar with rate and time left."""
+    if not status.bytes_total:
+        return f"{label} {status.line()}"
+    filled = min(_WIDTH, _WIDTH * status.bytes_done // status.bytes_total)
+    return f"{label} [{'#' * filled}{'.' * (_WIDTH - filled)}] {status.line()}"

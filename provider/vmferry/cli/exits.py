@@ -7,6 +7,7 @@ import enum
 import errno
 
 from vmferry.engine import errors
+from vmferry.platforms.errors import NoRoom, VmBusy
 
 
 class Exit(enum.IntEnum):
@@ -32,7 +33,9 @@ _TABLE: tuple[tuple[type[errors.EngineError], Exit], ...] = (
     (errors.Cancelled, Exit.CANCELLED),
     (errors.JobBusy, Exit.BUSY),
     (errors.TargetInUse, Exit.BUSY),
+    (VmBusy, Exit.BUSY),
     (errors.NoSpace, Exit.NO_SPACE),
+    (NoRoom, Exit.NO_SPACE),
     (errors.RefusedImage, Exit.VERDICT),
     (errors.NotADiskImage, Exit.VERDICT),
     (errors.ProofError, Exit.VERDICT),

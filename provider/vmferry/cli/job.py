@@ -85,9 +85,13 @@ def cancel_command(out: Output, directory: Path) -> None:
 @_directory
 def forget_command(out: Output, directory: Path) -> None:
     """Remove the job in DIR with its journal; what it copied stays, but a new copy begins at the start."""
-    from vmferry.engine.jobs import JobDirectory, forget
+    from vmferry.engine.jobs import JobDirectory, JobState, forget, poll
 
-    forget(JobDirectory(directory.absolute()))
+    home = JobDirectory(directory.absolute())
+    status = poll(home)
+    if status.state is JobState.ABSENT and (error := status.error()) is not None:
+        raise error
+    forget(home)
     out.result({"id": directory.name, "forgotten": True}, f"{directory.name}: forgotten")
 
 

@@ -45,7 +45,7 @@ class Program(LazyGroup):
 
 @click.group(
     cls=Program,
-    modules={name: f"vmferry.cli.{name}" for name in ("disk", "vault", "policy", "job", "completion")},
+    modules={name: f"vmferry.cli.{name}" for name in ("disk", "vault", "vm", "site", "policy", "job", "completion")},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=_EXITS,
 )

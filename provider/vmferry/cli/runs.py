@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmferry.cli.bar import ProgressBar, read_status
-from vmferry.engine.errors import EngineError, JobBusy, JournalMismatch, SourceChanged
+from vmferry.engine.errors import EngineError, JobBusy, JournalMismatch, NoSpace, SourceChanged
 
 if TYPE_CHECKING:
     from vmferry.engine.jobs import JobDirectory
@@ -35,8 +37,9 @@ def run_job(
     path = directory.absolute() if directory else state_dir() / job_id(kind, *name)
     home = JobDirectory(path)
     spec = JobSpec(path.name, JobKind(kind), dict(params))
-    _begin_anew(home)
-    lock = claim(home, spec).lock
+    with _named(path):
+        _begin_anew(home)
+        lock = claim(home, spec).lock
     if lock is None:
         raise JobBusy(f"the job in {path} runs already", fix=f"wait for it, or see: vmferry job show {path}")
     with lock:
@@ -53,6 +56,19 @@ def run_job(
     if directory is None:
         forget(home)
     return result.value or {}
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which place it is that is full: the system's own error about a write names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename:
+            raise
+        raise NoSpace(
+            f"{path}: {error.strerror}", fix="make room there, or keep the job elsewhere with --job"
+        ) from error
 
 
 def _begin_anew(home: JobDirectory) -> None:

@@ -31,7 +31,8 @@ def sweep(site: Leases, is_dead: Callable[[str], bool], *, vault: Vault | None =
     for lease in _in_order(site):
         label = f"{lease.kind} {lease.name or lease.id} of {lease.owner}"
         if not _may_go(lease, is_dead):
-            kept.append(f"{label}: {'proven bytes' if lease.holds_verified_bytes else 'its run is alive'}")
+            why = "proven bytes" if lease.holds_verified_bytes else "nobody says that its run is dead"
+            kept.append(f"{label}: {why}")
             continue
         try:
             site.release(lease)

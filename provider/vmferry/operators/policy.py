@@ -142,17 +142,6 @@ class PlanRestoreOperator(BaseOperator):
 
 def find_restore_rule(policy: Policy, vm: str) -> Any:
     """Give what the policy says about restoring this VM; of one that it no longer has, what holds for all."""
-    from vmferry.policy.errors import UnknownVm
-    from vmferry.policy.resolve import resolve_one
-    from vmferry.policy.settle import lay_ground
-    from vmferry.policy.sites import default_site
-    from vmferry.policy.vm import VmFacts
+    from vmferry.policy.resolve import settle_named
 
-    try:
-        return resolve_one(policy, vm, (VmFacts(vm, default_site(policy) or ""),)).restore
-    except UnknownVm:
-        from vmferry.policy.settle import build_vm
-
-        ground = lay_ground(policy)
-        facts = VmFacts(vm, default_site(policy) or "")
-        return build_vm(ground, facts, dag_id="", key=vm, said={}).restore
+    return settle_named(policy, vm).restore

@@ -58,6 +58,20 @@ def resolve_one(policy: Policy, name: str, inventory: Iterable[VmFacts] = ()) ->
     raise UnknownVm(f"no enabled entry or pattern covers the VM {name!r}", fix=fix)
 
 
+def settle_named(policy: Policy, name: str, site: str | None = None) -> VmPolicy:
+    """Give what holds for a VM that a person names: by its entry or pattern, else what holds for all.
+
+    So a VM can be brought back that the policy has long forgotten, or has switched off.
+    """
+    ground = lay_ground(policy)
+    facts = VmFacts(name, site or ground.default_site)
+    for vm in resolve(policy, (facts,)):
+        if name in {vm.name, vm.key, vm.dag_id} and site in {None, vm.site}:
+            return vm
+    layers = [policy.defaults, *ground.site_defaults(facts.site)]
+    return build_vm(ground, facts, dag_id="", key=name, said=merge_settings(layers))
+
+
 def settle_key(ground: Ground, key: str) -> VmPolicy | None:
     """Settle what one key of ``vms_config`` means; a pattern as if some VM had only this pattern. None if disabled."""
     entry = ground.policy.vms_config[key]

@@ -124,7 +124,13 @@ def _create(asked: OpenPoint, shelf: Shelf) -> OpenPoint:
         disks = tuple(_with_parent(disk, shelf) for disk in disks)
     mode = Mode.INCREMENTAL if any(disk.parent for disk in disks) else Mode.FULL
     latest = max((id_moment(path.name) for path in backup_dirs(vm_dir)), default=None)
-    moment = next_moment(asked.started, latest)
+    try:
+        moment = next_moment(asked.started, latest)
+    except OverflowError:
+        raise BadInput(
+            f"VM {asked.vm!r}: {backup_dirs(vm_dir)[-1].name} is of the last second there is: nothing can be newer",
+            fix="somebody's clock was wrong: move that directory out of the vault",
+        ) from None
     point = replace(asked, dir=vm_dir / build_id(vm_dir.name, moment, mode.value), mode=mode, disks=disks)
     (point.dir / WORK).mkdir(parents=True)
     sealed.write(point.dir / WORK / PLAN, point.to_json())

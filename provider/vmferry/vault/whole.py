@@ -43,6 +43,8 @@ class Order:
     ovf: str | None = None
     vm_id: str | None = None
     site: str | None = None
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """By disk: headers and pre-signed URLs, which no file of the vault ever holds."""
     owner: str = "cli"
     now: datetime | None = None
 
@@ -99,7 +101,8 @@ def _asked(vault: Vault, order: Order) -> OpenPoint:
 def _add_all(point: OpenPoint, order: Order, pace: Callable[[str], Pace], secrets: Mapping[str, str]) -> None:
     def add(disk: str) -> None:
         changes = order.changes.get(disk, NO_CHANGES)
-        add_disk_locked(point, disk, order.sources[disk], changes, pace(disk), secrets)
+        own = {**secrets, **order.secrets.get(disk, {})}
+        add_disk_locked(point, disk, order.sources[disk], changes, pace(disk), own)
 
     if len(order.sources) == 1:
         add(next(iter(order.sources)))

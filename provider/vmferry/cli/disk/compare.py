@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import itertools
+import os
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +21,8 @@ from vmferry.cli.disk.group import LOCATION_HELP, disk, source_options
 from vmferry.cli.exits import Exit
 from vmferry.cli.output import Output, command
 from vmferry.engine.units import format_bytes
+
+_PREFIX = "vmferry-compare-"
 
 
 @command(
@@ -34,7 +42,7 @@ def compare_command(out: Output, left: str, right: str, limit: int, workers: int
     """
     from vmferry.engine.proof import ProofChain, compare
 
-    with tempfile.TemporaryDirectory(prefix="vmferry-compare-") as scratch:
+    with _scratch() as scratch:
         paths = [_proof_of(one, Path(scratch) / f"{n}.proof", choice, workers) for n, one in enumerate((left, right))]
         with ProofChain([paths[0]]) as ours, ProofChain([paths[1]]) as theirs:
             equal = ours.root == theirs.root
@@ -49,6 +57,29 @@ def compare_command(out: Output, left: str, right: str, limit: int, workers: int
             out.result(value, _text(value))
     if not equal:
         sys.exit(Exit.VERDICT)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[str]:
+    """Give a directory for proofs. One that a kill left behind goes now: its lock has died with its process."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), _held(path):
+            shutil.rmtree(path)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as made, _held(Path(made)):
+        yield made
+
+
+@contextlib.contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Hold a directory's lock; raises OSError when somebody else does."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_uid != os.getuid():
+            raise PermissionError(errno.EPERM, "it is somebody else's", str(directory))
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _proof_of(text: str, path: Path, choice: dict[str, Any], workers: int | None) -> Path:

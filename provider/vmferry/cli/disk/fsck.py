@@ -22,9 +22,14 @@ def fsck_command(out: Output, disk_path: Path, policy: str, format_name: str | N
 
     Exit 0 when all are clean or repaired, 1 when one is damaged or nobody could tell.
     """
+    from vmferry.engine.errors import BadInput
     from vmferry.engine.filesystems.fsck import check_disk
     from vmferry.engine.filesystems.verdict import Verdict
 
+    if ":/" in str(disk_path) and not disk_path.exists():
+        raise BadInput(
+            f"{disk_path}: a checker needs a device or a file", fix="copy it first: vmferry disk copy URL disk.raw"
+        )
     found = check_disk(disk_path, policy=policy, format=format_name)
     rows = [(one.where, one.type, one.verdict.value, one.meaning) for one in found.items]
     lines = [f"{disk_path}: {found.verdict.value} (partition table: {found.table.kind})"]

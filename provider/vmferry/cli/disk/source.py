@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,13 +22,15 @@ class SourceChoice:
     trust_backing: bool
     tls_ca: Path | None
     no_tls_verify: bool
-    headers: TextIO | None
+    headers: TextIO | Mapping[str, str] | None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the source that the command itself sets."""
 
     def resolve(self) -> tuple[EndpointSpec, dict[str, str]]:
         """Give the spec and the secrets; raises what is wrong with the source. Call it once: it reads the headers."""
         from vmferry.engine.location import parse_source
 
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = dict(self.more)
         if self.trust_backing:
             options["backing"] = "trust"
         if self.tls_ca:
@@ -44,9 +47,15 @@ class SourceChoice:
         secrets = {}
         if self.text.startswith(("http://", "https://")) and "?" in self.text:
             secrets["url"] = self.text
-        if self.headers is not None:
-            secrets["headers"] = json.dumps(dict(_read_header(line) for line in self.headers if line.strip()))
+        headers = self.headers if isinstance(self.headers, Mapping) else read_headers(self.headers)
+        if headers:
+            secrets["headers"] = json.dumps(dict(headers))
         return secrets
+
+
+def read_headers(file: TextIO | None) -> dict[str, str]:
+    """Read 'Name: value', one a line."""
+    return dict(_read_header(line) for line in file if line.strip()) if file is not None else {}
 
 
 def _read_header(line: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from vmferry.cli.output import Output, command
 from vmferry.cli.vault.group import DiskMeters, StopSignal, directory_argument, pacer, split_disks, vault, vm_argument
 from vmferry.engine.errors import BadInput
 from vmferry.engine.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from vmferry.engine.endpoint import EndpointSpec
 
 _MORE = """SRC is as for `vmferry disk copy`. Without --incremental the backup is full. With it, only what changed since
 the last backup is stored: what the --dirty bitmap names or, without one, what differs from the last backup's proof (all
@@ -33,6 +36,9 @@ data is read then, so a lost bitmap costs a read, not a chain)."""
 @click.option("--dirty", metavar="BITMAP", help="Dirty bitmap of every SRC that knows what changed.")
 @click.option("--format", "format_name", metavar="FORMAT", help="Format of the sources: forced, never guessed.")
 @click.option("--trust-backing", is_flag=True, help="Read through the backing files that an image names.")
+@click.option("--tls-ca", type=click.Path(path_type=Path), help="Authority that signed the servers' certificates.")
+@click.option("--no-tls-verify", is_flag=True, help="Trust any certificate of an https SRC. Logged as a warning.")
+@click.option("--headers", type=click.File(), help="File with one 'Name: value' a line, - for standard input.")
 @click.option("--consistency", type=click.Choice(["application", "file-system", "crash", "offline", "unknown"]),
               default="unknown", show_default=True, help="What state the guest was in.")  # fmt: skip
 @click.option("--rate", help="Bytes a second for all disks together, as 50MiB.")
@@ -41,7 +47,6 @@ data is read then, so a lost bitmap costs a read, not a chain)."""
 )
 def add_command(out: Output, directory: Path, vm: str, disks: tuple[str, ...], **given: Any) -> None:
     """Make a backup of VM's disks. A backup that was interrupted goes on when the same command is given again."""
-    from vmferry.engine.location import parse_source
     from vmferry.vault.adding import Changes
     from vmferry.vault.backup import Consistency
     from vmferry.vault.layout import open_vault
@@ -49,15 +54,12 @@ def add_command(out: Output, directory: Path, vm: str, disks: tuple[str, ...], *
 
     if given["dirty"] and not given["incremental"]:
         raise BadInput("--dirty says what changed, but the backup is full", fix="add --incremental")
-    options = _source_options(given)
-    named = split_disks(disks, "SRC, for example root=web01.qcow2")
-    sources = {
-        disk: parse_source(where, format_name=given["format_name"], options=options) for disk, where in named.items()
-    }
+    sources, secrets = _resolve(split_disks(disks, "SRC, for example root=web01.qcow2"), given)
     changes = {disk: Changes(bitmap=given["dirty"]) for disk in sources} if given["dirty"] else {}
     order = Order(
-        vm, sources, incremental=given["incremental"], changes=changes, consistency=Consistency(given["consistency"])
-    )
+        vm, sources, incremental=given["incremental"], changes=changes, consistency=Consistency(given["consistency"]),
+        secrets=secrets,
+    )  # fmt: skip
     meters = DiskMeters(sources)
     pace = pacer(meters, StopSignal(), rate=given["rate"], workers=given["workers"])
     with ProgressBar(meters.status, "backup"):
@@ -65,9 +67,18 @@ def add_command(out: Output, directory: Path, vm: str, disks: tuple[str, ...], *
     out.result(backup.to_json(), _text(backup))
 
 
-def _source_options(given: dict[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = {"backing": "trust"} if given["trust_backing"] else {}
-    return {**options, "bitmap": given["dirty"]} if given["dirty"] else options
+def _resolve(named: dict[str, str], given: dict[str, Any]) -> tuple[dict[str, EndpointSpec], dict[str, dict[str, str]]]:
+    """Give the sources, and beside them what must not be written down."""
+    from vmferry.cli.disk.source import SourceChoice, read_headers
+
+    options = {name: given[name] for name in ("format_name", "trust_backing", "tls_ca", "no_tls_verify")}
+    headers = read_headers(given["headers"])
+    more = {"bitmap": given["dirty"]} if given["dirty"] else {}
+    sources, secrets = {}, {}
+    for disk, where in named.items():
+        choice = SourceChoice(where, **options, headers=headers, more=more)
+        sources[disk], secrets[disk] = choice.resolve()
+    return sources, secrets
 
 
 def _text(backup: Any) -> list[str]:

@@ -56,8 +56,9 @@ def split_disks(pairs: tuple[str, ...], example: str) -> dict[str, str]:
 class StopSignal:
     """Sets an event at the first SIGINT or SIGTERM, ends the process at the second."""
 
-    def __init__(self) -> None:
-        self.event = threading.Event()
+    def __init__(self, event: threading.Event | None = None, *, says: str = "") -> None:
+        self.event = event or threading.Event()
+        self._says = says
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
@@ -65,6 +66,9 @@ class StopSignal:
         if self.event.is_set():
             os._exit(Exit.CANCELLED)
         self.event.set()
+        if self._says:
+            # Not through sys.stderr: whoever was interrupted may be writing to it.
+            os.write(2, f"{self._says}\n".encode())
 
 
 class DiskMeters:

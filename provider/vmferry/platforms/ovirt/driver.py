@@ -10,7 +10,7 @@ from typing import Any
 from vmferry.platforms.errors import NotThere
 from vmferry.platforms.inventory import SiteFacts, Vm, VmSummary
 from vmferry.platforms.orders import DiskRef, DiskSpec, Ground, Lease, Removal, VmRef, VmSpec
-from vmferry.platforms.ovirt import disks, inventory, leases, points, space, vms
+from vmferry.platforms.ovirt import disks, inventory, leases, points, space, surroundings, vms
 from vmferry.platforms.ovirt.session import Session
 from vmferry.platforms.ovirt.settings import OvirtSettings
 from vmferry.platforms.ovirt.trust import check_engine, find_ca_file
@@ -36,6 +36,20 @@ class OvirtSite:
         version, numbers = inventory.read_version(self._session)
         methods = ("cbt", "snapshot") if numbers >= inventory.CBT_VERSION else ("snapshot",)
         return SiteFacts(self.site, version, methods)
+
+    # For people
+
+    def storage(self) -> tuple[surroundings.StorageFacts, ...]:
+        """List the data domains and their room."""
+        return surroundings.list_storage(self._session)
+
+    def clusters(self) -> tuple[str, ...]:
+        """List the clusters."""
+        return surroundings.list_clusters(self._session)
+
+    def permits(self) -> frozenset[str] | None:
+        """List what the user may do; None when the engine does not tell."""
+        return surroundings.list_permits(self._session)
 
     # Source
 

@@ -36,7 +36,7 @@ def _read_domain(session: Session, vm: Vm, domain_id: str) -> Any | None:
 def check_disk_room(session: Session, storage: str, size_bytes: int) -> None:
     """Raise `NotThere` or `NoRoom` when new disks of this size in sum would not fit on a domain."""
     domain = find_domain(session, storage)
-    reserve = _reserve(session, domain)
+    reserve = reserve_of(session, domain)
     free = int(domain.available or 0)
     if free - reserve < size_bytes:
         raise NoRoom(
@@ -62,7 +62,7 @@ def find_domain(session: Session, storage: str) -> Any:
 
 
 def _check(session: Session, domain: Any, what: str) -> None:
-    reserve, free = _reserve(session, domain), int(domain.available or 0)
+    reserve, free = reserve_of(session, domain), int(domain.available or 0)
     if free < reserve:
         raise NoRoom(
             f"{what}: its storage domain {domain.name!r} has only {format_bytes(free)} free, {format_bytes(reserve)}"
@@ -71,7 +71,8 @@ def _check(session: Session, domain: Any, what: str) -> None:
         )
 
 
-def _reserve(session: Session, domain: Any) -> int:
+def reserve_of(session: Session, domain: Any) -> int:
+    """Say how much of a domain has to stay free."""
     if session.settings.reserve_bytes is not None:
         return session.settings.reserve_bytes
     blocker_gib = domain.critical_space_action_blocker

@@ -16,6 +16,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -89,17 +90,20 @@ def find_ca_file(settings: OvirtSettings) -> str | None:
     return str(kept)
 
 
-def check_engine(settings: OvirtSettings, ca_file: str | None) -> None:
-    """Shake hands once, so that a wrong certificate is told apart from an engine that is away."""
+def check_engine(settings: OvirtSettings, ca_file: str | None) -> datetime | None:
+    """Shake hands once, so that a wrong certificate is told apart from an engine that is away.
+
+    Gives until when the engine's certificate is good.
+    """
     parts = urlsplit(settings.root_url)
     host, port = str(parts.hostname), parts.port or 443
     try:
         context = ssl.create_default_context(cafile=ca_file)
         with (
             socket.create_connection((host, port), settings.timeout_s) as plain,
-            context.wrap_socket(plain, server_hostname=host),
+            context.wrap_socket(plain, server_hostname=host) as tls,
         ):
-            return
+            return _not_after(tls)
     except ssl.SSLCertVerificationError as error:
         raise TrustError(
             f"site {settings.site}: the certificate of {host} cannot be trusted: {error.verify_message or error}",
@@ -110,6 +114,11 @@ def check_engine(settings: OvirtSettings, ca_file: str | None) -> None:
             f"site {settings.site}: {host}:{port} does not answer ({error or type(error).__name__})",
             fix=_LOOK,
         ) from error
+
+
+def _not_after(tls: ssl.SSLSocket) -> datetime | None:
+    said = (tls.getpeercert() or {}).get("notAfter")
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(said), UTC) if isinstance(said, str) else None
 
 
 def _trust_fix(settings: OvirtSettings) -> str:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from vmferry.engine.errors import Cancelled, EngineError, ToolMissing
+from vmferry.engine.errors import Cancelled, EngineError, ToolMissing, Unreadable
 from vmferry.engine.progress import Progress
 from vmferry.vault.backup import Backup, BackupDisk
 from vmferry.vault.catalogue import Entry, Link, Shelf, read_shelf
@@ -71,11 +72,22 @@ def _verify_shelf(look: _Look, wanted: str | None) -> Iterator[BackupReport]:
     chosen = _chosen(look.shelf, wanted)
     for entry in look.shelf.entries:
         if entry.id in chosen:
+            _check_readable(look.shelf.vm, entry)
             report = _verify_entry(look, entry)
             write_record(entry, report.verdict.value, [mode.value for mode in look.modes])
             yield report
     if wanted is None:
         yield from (_verify_entry(look, entry) for entry in look.shelf.misplaced)
+
+
+def _check_readable(vm: str, entry: Entry) -> None:
+    """Raise `Unreadable` when we may not look: that says nothing about the backup, so it is not called damaged."""
+    for path in sorted(entry.dir.iterdir()) if os.access(entry.dir, os.R_OK | os.X_OK) else (entry.dir,):
+        if not os.access(path, os.R_OK):
+            raise Unreadable(
+                f"VM {vm!r}, backup {entry.id}: user {os.getuid()} may not read {path}: nothing is known of it",
+                fix="run it as the user that the vault belongs to, or correct the mode",
+            )
 
 
 def _chosen(shelf: Shelf, wanted: str | None) -> set[str]:
