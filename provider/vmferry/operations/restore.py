@@ -151,13 +151,19 @@ def restore_vm(
     disks_at_once: int = 2,
     wait_for_agent: bool = False,
     keep_on_failure: bool = True,
+    keep_ids: bool = True,
 ) -> Json:
     """Restore a VM in one go. After any failure, also a kill, the same call with the same run goes on.
 
-    `keep_on_failure` False: what was made and is not proven is removed again when it fails.
+    `keep_on_failure` False: what was made and is not proven is removed again when it fails. `keep_ids`: as for
+    `plan_restore`.
     """
     where = job_dir or journal_dir(run)
-    plan = _keep_plan(where, lambda: plan_restore(target, vault, vm, rule, run, backup=backup, name=name))
+
+    def plan_anew() -> RestorePlan:
+        return plan_restore(target, vault, vm, rule, run, backup=backup, name=name, keep_ids=keep_ids)
+
+    plan = _keep_plan(where, plan_anew)
     try:
         disks = create_disks(target, plan)
 

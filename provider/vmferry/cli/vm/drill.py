@@ -59,7 +59,7 @@ def drill_command(out: Output, name: str, access: Access, rate: str | None, **gi
                 made = restore_vm(
                     target, vault, settled.name, rule, record.run, backup=backup, pace=bars.pace,
                     name=f"{settled.name}_drill_{record.run.digest[:8]}", job_dir=record.directory / "job",
-                    keep_on_failure=False,
+                    keep_on_failure=False, keep_ids=False,
                 )  # fmt: skip
             except EngineError as error:
                 raise explained(target, site, record, error) from error
