@@ -16,6 +16,13 @@ from urllib.parse import urlsplit
 from vmferry.engine.errors import BadInput
 
 _TIMEOUT_S = 30.0
+_RUNBOOKS = {
+    "failure": "README.md",
+    "rpo_missed": "rpo-missed.md",
+    "verify_failed": "verify-failed.md",
+    "approval_needed": "README.md",
+}
+"""Below docs/runbooks; where an event can mean several things, the table of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,17 @@ class Letter:
         """One line for a mail's subject."""
         return f"[vmferry] {self.event.replace('_', ' ')}: {self.subject}"
 
+    @property
+    def body(self) -> str:
+        """What a person reads: the text, and where it says what to do."""
+        runbook = runbook_of(self.event)
+        return f"{self.text}\nWhat to do: {runbook}" if runbook else self.text
+
+
+def runbook_of(event: str) -> str:
+    """Name the page that says what to do; empty when there is nothing to do."""
+    return f"docs/runbooks/{_RUNBOOKS[event]}" if event in _RUNBOOKS else ""
+
 
 def send(letter: Letter, connection: Any) -> None:
     """Send it; raises OSError when the other side does not take it."""
@@ -46,12 +64,13 @@ def send(letter: Letter, connection: Any) -> None:
 
 def _body(letter: Letter) -> Mapping[str, Any]:
     if letter.kind == "slack":
-        said: dict[str, Any] = {"text": f"*{letter.title}*\n{letter.text}"}
+        said: dict[str, Any] = {"text": f"*{letter.title}*\n{letter.body}"}
         return {**said, "channel": letter.to[0]} if letter.to else said
     return {
         "event": letter.event,
         "subject": letter.subject,
         "message": letter.text,
+        "runbook": runbook_of(letter.event),
         "run_id": letter.run_id,
         "to": list(letter.to),
     }
@@ -85,7 +104,7 @@ def _send_mail(letter: Letter, connection: Any) -> None:
     mail["Subject"] = letter.title
     mail["From"] = extra.get("from_email") or connection.login or "vmferry@localhost"
     mail["To"] = ", ".join(letter.to)
-    mail.set_content(f"{letter.text}\n\nRun: {letter.run_id}\n" if letter.run_id else f"{letter.text}\n")
+    mail.set_content(f"{letter.body}\n\nRun: {letter.run_id}\n" if letter.run_id else f"{letter.body}\n")
     context = ssl.create_default_context()
     host, is_plain = connection.host or "localhost", bool(extra.get("disable_ssl"))
     if is_plain:

@@ -101,7 +101,7 @@ def _taken_up(path: Path, asked: OpenPoint) -> OpenPoint | None:
     if found.keeping is Keeping.STEPS and found.idle_s() < ABANDONED_AFTER_S:
         raise VaultBusy(
             f"VM {asked.vm!r} is busy: {found.owner} is writing backup {found.id}, in steps",
-            fix="wait until it is published, or abandon it if its owner will not come back",
+            fix="wait until it is published; is its owner dead: vmferry site sweep --dead RUN",
         )
     set_aside(path)
     return None

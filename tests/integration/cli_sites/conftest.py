@@ -22,7 +22,7 @@ from vmferry.engine.qemu.child import start_bound
 
 MiB = 1 << 20
 SIZE = 24 * MiB
-DEADLINE_S = 90.0
+DEADLINE_S = 300.0
 PROGRAM = str(Path(sys.executable).with_name("vmferry"))
 
 
@@ -60,7 +60,7 @@ class World:
         command = [PROGRAM, *map(str, arguments)]
         settings = {**self.environment, **environment}
         done = subprocess.run(
-            command, cwd=self.tmp, env=settings, input=stdin, capture_output=True, text=True, check=False, timeout=110
+            command, cwd=self.tmp, env=settings, input=stdin, capture_output=True, text=True, check=False, timeout=400
         )
         answer = Answer(done.returncode, done.stdout, done.stderr)
         assert code in (None, answer.code), f"{' '.join(command)}: exit {answer.code}\n{answer.out}\n{answer.err}"

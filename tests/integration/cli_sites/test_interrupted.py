@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from tests.integration.cli_sites.conftest import DEADLINE_S, World
 
-pytestmark = pytest.mark.timeout(500)
+pytestmark = pytest.mark.timeout(1500)
 POST = {"method": "POST"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.integration.cli_sites.conftest import World
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1500)
 
 
 def test_a_wrong_password_and_none_at_all(world: World) -> None:
@@ -42,7 +42,7 @@ def as_uri(world: World) -> str:
 @pytest.mark.parametrize("write", [as_json, as_uri])
 def test_airflows_connection_in_the_environment_is_enough(world: World, write: Any) -> None:
     world.write_policy(source_ovirt_url=None, source_ovirt_user=None, source_ovirt_cert_path=None,
-                       sites={"source": {"type": "ovirt"}})  # fmt: skip
+                       sites={"source": {"type": "ovirt", "connection": "vmferry_source"}})  # fmt: skip
     nothing = world.run("vm", "ls", "--site", "source", code=2)
     assert "AIRFLOW_CONN_VMFERRY_SOURCE=" in nothing.err
     conn = write(world)
@@ -113,7 +113,7 @@ def test_a_site_without_room(world: World) -> None:
     vm = world.add_vm()
     world.run("vm", "backup", vm.name)
     small = f"{world.name}-small"
-    world.dr.hook("domain", name=small, size=1 << 20)
+    world.dr.hook("domain", name=small, size=1 << 16)
     answer = world.run("vm", "restore", vm.name, "--storage-domain", small, code=4)
     assert "the disks may need" in answer.err
     assert world.open_runs() == world.leftovers("target") == []

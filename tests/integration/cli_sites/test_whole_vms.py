@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.integration.cli_sites.conftest import World
 
-pytestmark = pytest.mark.timeout(500)
+pytestmark = pytest.mark.timeout(1500)
 
 
 def test_a_vm_comes_back_at_the_other_site_bit_for_bit(world: World) -> None:

@@ -18,13 +18,13 @@ from vmferry.engine.units import format_bytes
 if TYPE_CHECKING:
     from vmferry.platforms.ovirt import OvirtSettings, OvirtSite
 
-_SOON = timedelta(days=30)
+_SOON = timedelta(days=14)
 
 
 @command(
     site,
     "check",
-    more="What is missing is a warning: whether it matters depends on what the site is for. See docs/permissions.md.",
+    more="What is missing is a warning: whether it matters depends on what the site is for. See docs/ovirt-permissions.md.",
     example="vmferry site check\nvmferry site check --site target --json",
 )
 @access_options

@@ -54,7 +54,7 @@ def find_running(session: Session, vm: Vm, owner: RunId) -> Any | None:
         who = f"run {tag.run}" if tag else f"somebody else ({backup.description or 'no description'})"
         raise VmBusy(
             f"VM {vm.name!r} is being backed up by {who}: backup {backup.id}",
-            fix="wait until it has ended; the janitor ends those of dead runs",
+            fix="wait until it has ended; is that run dead: vmferry site sweep --dead RUN, or the janitor DAG",
         )
     return mine
 

@@ -40,9 +40,7 @@ def check_free(session: Session, vm: Vm, owner: RunId) -> None:
             raise VmBusy(f"VM {vm.name!r}: snapshot {snapshot.description!r} is being made or removed", fix="wait")
     locked = [disk.alias for disk in vm.disks if disk.status not in ("ok", "") and not disk.skip]
     if locked:
-        raise VmBusy(
-            f"VM {vm.name!r}, disk {', '.join(locked)}: locked or illegal", fix="see the runbook of entity locks"
-        )
+        raise VmBusy(f"VM {vm.name!r}, disk {', '.join(locked)}: locked or illegal", fix="see docs/entity-locks.md")
 
 
 def open_owners(session: Session, vm_id: str) -> tuple[str, ...]:
