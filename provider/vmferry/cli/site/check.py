@@ -24,7 +24,7 @@ _SOON = timedelta(days=14)
 @command(
     site,
     "check",
-    more="What is missing is a warning: whether it matters depends on what the site is for. See docs/ovirt-permissions.md.",
+    more="What is missing is a warning: it matters or not, by what the site is for. See docs/ovirt-permissions.md.",
     example="vmferry site check\nvmferry site check --site target --json",
 )
 @access_options
