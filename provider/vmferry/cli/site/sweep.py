@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from vmferry.cli.access import Access, access_options
 from vmferry.cli.exits import Exit
 from vmferry.cli.output import Output, command
 from vmferry.cli.site.group import dead_option, judge, site
-
-if TYPE_CHECKING:
-    from vmferry.platforms.contract import Leases
 
 _MORE = """Dead are: what this user began on this machine and whose process is gone; and, by your word, the runs that
 --dead names. Look first: `vmferry site leftovers` lists the runs. Proven bytes stay whatever is said, and so does all
@@ -36,7 +32,8 @@ def sweep_command(out: Output, access: Access, patterns: tuple[str, ...]) -> Non
     chosen = access.choose(policy, default_site(policy))
     with access.open(chosen) as opened:
         done = sweep(opened, judge(patterns), vault=access.vault(policy))
-        _forget_swept(opened, chosen.name)
+    if not done["failed"]:
+        _forget_dead(chosen.name)
     lines = [f"{what}: {label}" for what, labels in done.items() for label in labels]
     out.result(done, lines or f"nothing is left over at {chosen.name}")
     if done["failed"]:
@@ -45,13 +42,10 @@ def sweep_command(out: Output, access: Access, patterns: tuple[str, ...]) -> Non
         sys.exit(Exit.VERDICT)
 
 
-def _forget_swept(opened: Leases, name: str) -> None:
-    """Forget the dead runs of which nothing is left: the same commands then begin anew."""
+def _forget_dead(site: str) -> None:
+    """Forget the dead runs: their journals are of things that are gone. The same commands then begin anew."""
     from vmferry.cli.record import list_records
-    from vmferry.platforms.runs import RunId, is_tag_of
 
-    tags = {RunId(lease.owner).tag() for lease in opened.leases()}
-    dead: list[Any] = [one for one in list_records() if one.site == name and not one.is_running]
-    for record in dead:
-        if not any(is_tag_of(tag, record.run) for tag in tags):
+    for record in list_records():
+        if record.site == site and not record.is_running:
             record.forget()

@@ -62,7 +62,7 @@ def drill_command(out: Output, name: str, access: Access, rate: str | None, **gi
                     keep_on_failure=False, keep_ids=False,
                 )  # fmt: skip
             except EngineError as error:
-                raise explained(target, site, record, error) from error
+                raise explained(target, site, record, error, rolled_back=True) from error
         rto_s = time.monotonic() - began
         remove_drill(target, made["vm"], record.run)
         record.forget()

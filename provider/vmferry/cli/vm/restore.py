@@ -103,12 +103,12 @@ def _restore(out: Output, target: Target, site: Site, vault: Vault, order: Order
                 job_dir=record.directory / "job", pace=bars.pace, keep_on_failure=not order.roll_back,
             )  # fmt: skip
         except EngineError as error:
-            raise explained(target, site, record, error) from error
+            raise explained(target, site, record, error, rolled_back=order.roll_back) from error
         record.forget()
     return done
 
 
-def explained(target: Target, site: Site, record: Record, error: EngineError) -> EngineError:
+def explained(target: Target, site: Site, record: Record, error: EngineError, *, rolled_back: bool) -> EngineError:
     """Say what is left of a restore that did not end, and forget it when nothing is."""
     from vmferry.platforms.errors import SiteAway
 
@@ -118,13 +118,15 @@ def explained(target: Target, site: Site, record: Record, error: EngineError) ->
     if isinstance(error, SiteAway):
         return error
     left = _count_left(target, record)
-    if left == 0:
+    if left == 0 or rolled_back:
+        # Its journals are of disks that are gone.
         record.forget()
     if not isinstance(error, Cancelled):
         return error
     if left == 0:
         return Cancelled("stopped; nothing of it is left", fix="the same command begins anew")
-    fix = f"the same command goes on where it stopped; vmferry site sweep --site {site.name} gives them back instead"
+    goes_on = "begins anew" if rolled_back else "goes on where it stopped"
+    fix = f"the same command {goes_on}; vmferry site sweep --site {site.name} gives back what may go"
     return Cancelled(f"stopped; {left} things that it made are at site {site.name}", fix=fix)
 
 
