@@ -93,7 +93,7 @@ def test_the_second_of_two_is_told_who_is_at_it_and_may_wait(world: World) -> No
     process = world.start_until(world.prod, {**POST, "path": "/imagetransfers$"}, "vm", "backup", vm.name, hold_s=20)
     refused = world.run("vm", "backup", vm.name, code=5)
     assert f"process {process.pid}" in refused.err
-    assert "is busy" in world.run("vault", "add", "vault", vm.name, f"root={world.prod.ca}", code=5).err
+    assert "is busy" in world.run("vault", "add", "vault", vm.name, f"root=raw:{world.prod.ca}", code=5).err
     world.prod.hook("faults", clear=True)
     second = world.run("vm", "backup", vm.name, "--wait", "100", "--json")
     assert "waiting" in second.err
