@@ -17,7 +17,8 @@ EVERY_S = 5.0
 class PolicyTrigger(BaseEventTrigger):
     """Fires each time the file has other bytes than before, once two looks have found the same: an editor was done.
 
-    What changes while nobody looks is not told: the DAG that renders has a clock as well.
+    It fires for what it finds first, too: nobody knows what that was when nobody looked, and rendering the same again
+    changes nothing.
 
     :param path: The policy.
     :param every_s: How often it looks.
@@ -34,7 +35,7 @@ class PolicyTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, for ever."""
-        told = before = await asyncio.to_thread(digest, self.path)
+        told, before = "", await asyncio.to_thread(digest, self.path)
         while True:
             await asyncio.sleep(self.every_s)
             found = await asyncio.to_thread(digest, self.path)
