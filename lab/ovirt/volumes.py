@@ -98,8 +98,13 @@ class Ext4Volume(GuestVolume):
     kind = "ext4"
 
     def find_database(self) -> tuple[int, ...]:
-        """Ask debugfs."""
-        return tuple(int(one) * BLOCK for one in _run("debugfs", "-R", f"blocks {DATABASE}", str(self.path)).split())
+        """Ask debugfs. On a small file system a page is several blocks, one after the other."""
+        blocks = [int(one) for one in _run("debugfs", "-R", f"blocks {DATABASE}", str(self.path)).split()]
+        per_page = len(blocks) * BLOCK // self.database_bytes
+        pages = [blocks[at : at + per_page] for at in range(0, len(blocks), per_page)]
+        if any(page != list(range(page[0], page[0] + per_page)) for page in pages):
+            raise RuntimeError(f"{self.path}: a page of {DATABASE} lies in pieces")
+        return tuple(page[0] * (BLOCK // per_page) for page in pages)
 
     def change_files(self, count: int) -> int:
         """Write some files anew; give the bytes that went to the disk."""

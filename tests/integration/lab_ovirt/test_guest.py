@@ -43,6 +43,18 @@ def test_a_backup_has_the_files_of_the_frozen_moment(
     assert client.vm(guest.vm.id).get().fqdn.startswith(guest.vm.name)
 
 
+def test_a_database_on_ext4_is_written_where_its_file_is(
+    lab: OvirtLab, tmp_path: Path, new_name: Callable[[], str]
+) -> None:
+    guest = LabGuest(lab, tmp_path, new_name())
+    (volume,) = guest.volumes
+    before = volume.manifest()
+    volume.write_database(200)
+    raw = lab.copy_disk(guest.root_disk, tmp_path / "now.raw")
+    assert digests(volume.read_files(raw, tmp_path)) == volume.manifest() != before
+    guest.close()
+
+
 def test_a_guest_writes_again_after_its_engine_died_in_the_middle_of_a_freeze(tmp_path: Path) -> None:
     with OvirtLab(tmp_path / "site", "prod", delay=0.01) as lab:
         guest = LabGuest(lab, tmp_path, "web01")
