@@ -64,7 +64,11 @@ def oci_installation(
         home = AirflowHome(
             directory / "airflow",
             {"vmferry": _dags(directory)},
-            settings={"AIRFLOW__VMFERRY__POLICY_FILE": str(directory / "variables.json"), **settings},
+            settings={
+                "AIRFLOW__VMFERRY__POLICY_FILE": str(directory / "variables.json"),
+                "AIRFLOW__VMFERRY__RETRY_DELAY_S": "5",
+                **settings,
+            },
             tell=tell,
         )
         with airflow_running(home) as api:
