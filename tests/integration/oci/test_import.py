@@ -16,6 +16,7 @@ from tests.integration.oci.conftest import Region
 from vmferry.engine.errors import BadInput, NotADiskImage, RefusedImage
 from vmferry.engine.units import MiB
 from vmferry.operations.disk_import.ending import DamagedFileSystem
+from vmferry.operations.disk_import.uploads import list_new_uploads
 from vmferry.operations.disk_import.whole import import_disk
 from vmferry.platforms.oci import OciSite
 from vmferry.platforms.oci.failures import ObjectChanged
@@ -107,6 +108,8 @@ def test_every_format(
     assert (done["size_gb"], done["vpus_per_gb"], done["file_systems"]) == (50, 10, "clean")
     tags = region.lab.state()["volume"][done["volume"]]["freeformTags"]
     assert (tags["team"], tags["vmferry-root"]) == ("web", done["root"])
+    assert (tags["vmferry-object"], tags["vmferry-etag"]) == (f"uploads/{name}", done["etag"])
+    assert done["etag"] not in [ref.etag for ref in list_new_uploads(site, rule(region))]
     require_nothing_left(region, site, owner)
 
 

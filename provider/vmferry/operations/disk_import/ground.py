@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vmferry.operations.disk_import.plan import WRITING_VPUS, ImportPlan
 from vmferry.platforms.oci import OciSite
 from vmferry.platforms.oci.attachments import Attachment
+from vmferry.platforms.oci.naming import ETAG, OBJECT
 from vmferry.platforms.oci.volumes import Volume, VolumeSpec, size_for
 from vmferry.platforms.oci.workers import Worker, WorkerSpec
 from vmferry.platforms.runs import RunId
@@ -77,7 +78,7 @@ def worker_spec(plan: ImportPlan, domain: str | None = None) -> WorkerSpec:
 
 def volume_spec(plan: ImportPlan, domain: str = "", size_gb: int = 0, cloned_from: str = "") -> VolumeSpec:
     """Say what volume is wanted; to look it up, its name is enough."""
-    tags = {**plan.tags, "vmferry-object": f"{plan.bucket}/{plan.object}"[:256], "vmferry-etag": plan.etag}
+    title = "".join(letter for letter in f"{plan.bucket}/{plan.object}" if letter.isprintable())[:256]
     return VolumeSpec(
         name=plan.name,
         compartment=plan.compartment,
@@ -86,5 +87,6 @@ def volume_spec(plan: ImportPlan, domain: str = "", size_gb: int = 0, cloned_fro
         vpus_per_gb=max(WRITING_VPUS, plan.vpus_per_gb),
         boot=plan.boot,
         cloned_from=cloned_from,
-        tags=tags,
+        tags=plan.tags,
+        notes={OBJECT: title, ETAG: plan.etag},
     )

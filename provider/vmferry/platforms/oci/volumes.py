@@ -39,6 +39,9 @@ class VolumeSpec:
     cloned_from: str = ""
     """Boot volumes can only be made from one that is there."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    """What people wrote."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What we write ourselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ def _create(session: Session, spec: VolumeSpec, owner: RunId, opc_retry_token: s
         "display_name": _name(spec),
         "size_in_gbs": spec.size_gb,
         "vpus_per_gb": spec.vpus_per_gb,
-        "freeform_tags": tags_of(owner, PART, more=clean_tags(spec.tags)),
+        "freeform_tags": tags_of(owner, PART, more={**clean_tags(spec.tags), **spec.notes}),
     }
     if not spec.boot:
         return client.create_volume(models.CreateVolumeDetails(**common), opc_retry_token=opc_retry_token)
