@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ def mailbox(installed: Installation) -> Iterator[Mailbox]:
     thread.start()
     installed.api.add_connection("mailbox", conn_type="http", host=f"http://127.0.0.1:{server.server_port}")
     yield server
+    installed.api.call("DELETE", "/api/v2/connections/mailbox")
     server.shutdown()
     thread.join()
     server.server_close()
@@ -65,3 +67,20 @@ def test_a_backup_that_is_late_for_its_rpo_is_told(installed: Installation, mail
     told = {one["event"]: one for one in mailbox.told}
     assert "older than its RPO" in told["rpo_missed"]["message"]
     assert told["success"]["subject"] == f"backup_{VM}"
+
+
+def test_a_vm_that_never_runs_is_told_all_the_same(installed: Installation, mailbox: Mailbox) -> None:
+    add_vm(installed.production, installed.directory, "never01", disks=1, size_bytes=16 * MiB)
+    notices = [{"events": ["rpo_missed"], "type": "webhook", "connection": "mailbox"}]
+    never = {"schedule": {"type": "cron", "expression": "0 0 1 1 *"}, "rpo": "1h"}
+    installed.write_policy(vms_config={"never01": never}, notifications=notices)
+    an_hour_ago = time.time() - 3700
+    os.utime(installed.policy_file, (an_hour_ago, an_hour_ago))
+    installed.api.switch_on("janitor")
+
+    installed.run("janitor")
+
+    (told,) = [one for one in mailbox.told if one["subject"] == "backup_never01"]
+    assert (told["event"], told["message"]) == (
+        "rpo_missed", "VM never01 at source: it has had no backup for its RPO of 1 h"
+    )  # fmt: skip
