@@ -73,21 +73,24 @@ def test_an_image_behind_a_url_is_inspected_where_it_is(tmp_path: Path, vmferry:
 
 
 def test_a_killed_compare_leaves_its_scratch_only_until_the_next(tmp_path: Path, disk: Path, vmferry: Run) -> None:
-    (tmp_path / "scratch").mkdir()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     with (tmp_path / "big.raw").open("wb") as file:
         file.write(os.urandom(64 * MiB))
+    while not list(scratch.iterdir()):  # again, should it have ended before it could be killed
+        kill_a_compare(tmp_path, scratch)
+    vmferry("disk", "compare", disk, disk, TMPDIR=str(scratch))
+    assert list(scratch.iterdir()) == []
+
+
+def kill_a_compare(directory: Path, scratch: Path) -> None:
     command = [str(Path(sys.executable).with_name("vmferry")), "disk", "compare", "big.raw", "big.raw"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    process = subprocess.Popen(command, cwd=directory, env={**os.environ, "TMPDIR": str(scratch)})
     deadline = time.monotonic() + DEADLINE_S
-    while not list((tmp_path / "scratch").iterdir()):
-        assert process.poll() is None
+    while process.poll() is None and not list(scratch.iterdir()):
         assert time.monotonic() < deadline
     process.kill()
     process.wait()
-    assert list((tmp_path / "scratch").iterdir())
-    vmferry("disk", "compare", disk, disk, TMPDIR=str(tmp_path / "scratch"))
-    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.fixture
