@@ -16,6 +16,7 @@ from vmferry.engine.endpoints import open_target
 
 KiB, MiB = 1 << 10, 1 << 20
 BLOCK = 4096
+_SMALLEST_BLOCK = 1 * KiB
 DATABASE = "DATABASE.DAT"
 
 
@@ -115,8 +116,10 @@ class Ext4Volume(GuestVolume):
             _run("debugfs", "-w", "-f", "-", str(self.path), text=f"rm {name}\nwrite {source} {name}\nquit\n")
         source.unlink(missing_ok=True)
         after = self.path.read_bytes()
-        changed = (at for at in range(0, len(after), BLOCK) if after[at : at + BLOCK] != before[at : at + BLOCK])
-        return self.write({at: after[at : at + BLOCK] for at in changed})
+        # By the smallest blocks there are: the next one may be the database's, which is not kept in this copy.
+        steps = range(0, len(after), _SMALLEST_BLOCK)
+        changed = (at for at in steps if after[at : at + _SMALLEST_BLOCK] != before[at : at + _SMALLEST_BLOCK])
+        return self.write({at: after[at : at + _SMALLEST_BLOCK] for at in changed})
 
     def read_files(self, raw: Path, room: Path) -> dict[str, bytes]:
         """Read all files out of a raw copy of the disk."""
