@@ -11,7 +11,7 @@ OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup setup-airflow setup-function demo demo-disk demo-oci lab test test-ovirt test-oci test-airflow test-scale test-chaos test-chaos-airflow lint format bench docs lock engine clean
+.PHONY: help setup setup-airflow setup-function demo demo-disk demo-oci lab test test-ovirt test-oci test-airflow screenshots test-scale test-chaos test-chaos-airflow lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
@@ -50,6 +50,10 @@ test-oci: setup setup-function ## the simulated Oracle Cloud against the unmodif
 
 test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Airflow, minutes long
 	@$(PYTHON) -m pytest --durations=10 tests/unit/airflow tests/e2e $(ARGS)
+
+screenshots: setup-airflow ## make the pictures in docs/images anew, by the tests of the UI
+	@VMFERRY_SCREENSHOTS=docs/images $(PYTHON) -m pytest --basetemp=/tmp/vmferry-screenshots tests/e2e/ui $(ARGS)
+	@rm -rf /tmp/vmferry-screenshots
 
 test-scale: setup-airflow ## 5 000 VMs: rendered, listed by a real DAG processor, edited; prints CPU seconds
 	@$(PYTHON) -m pytest tests/scale $(ARGS)

@@ -32,7 +32,7 @@ with DAG(
     approve = ApprovalOperator(
         task_id="approve_prune",
         subject="Let the last verified backup of a VM go?",
-        body="{% for one in ti.xcom_pull('plan_prune', key='asks') %}- {{ one.vm }}: {{ one.rules }}\n{% endfor %}",
+        body="{{ ti.xcom_pull('plan_prune', key='questions') | join('\n') }}",
         response_timeout=ANSWER_WITHIN,
         defaults="Reject",
         notifiers=[NoticeNotifier(event="approval_needed", subject=DAG_ID, message="prune_vault waits for a person")],

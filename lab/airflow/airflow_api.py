@@ -70,6 +70,15 @@ class AirflowApi:
             fields["extra"] = json.dumps(fields["extra"])
         self.call("POST", "/api/v2/connections", {"connection_id": conn_id, **fields})
 
+    def replace_connection(self, conn_id: str, **fields: Any) -> None:
+        """Store a connection, whatever there was of that id."""
+        try:
+            self.call("DELETE", f"/api/v2/connections/{conn_id}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        self.add_connection(conn_id, **fields)
+
     def switch_on(self, dag_id: str) -> None:
         """Let a DAG run: new ones are paused."""
         self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
@@ -151,6 +160,11 @@ class AirflowApi:
         """Give what each instance of a mapped task handed on."""
         count = sum(1 for one in self.tasks(dag_id, run_id) if one["task_id"] == task_id)
         return [self.xcom(dag_id, run_id, task_id, map_index=index) for index in range(count)]
+
+    def asset_id(self, name: str) -> int:
+        """Give the number of an asset, which its page has in its address."""
+        found = self.call("GET", f"/api/v2/assets?name_pattern={urllib.parse.quote(name, safe='')}")["assets"]
+        return next(int(one["id"]) for one in found if one["name"] == name)
 
     def last_run(self, dag_id: str) -> str:
         """Give the id of the run that was begun last."""

@@ -41,6 +41,8 @@ def answer_hook(engine: Engine, tokens: Tokens, name: str, body: bytes) -> tuple
     """Answer one."""
     if name == "tokens":
         return 200, {"valid": tokens.count}
+    if name == "secrets":
+        return 200, {"tokens": tokens.issued, "tickets": engine.tickets.issued}
     if name == "expire_tokens":
         tokens.forget_all()
         return 200, {}

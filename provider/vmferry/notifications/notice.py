@@ -13,8 +13,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import BaseHook, BaseNotifier
+from airflow.sdk.configuration import conf
 
 from vmferry.notifications.sending import Letter, send
 
@@ -65,11 +67,15 @@ class NoticeNotifier(BaseNotifier):
             self._remember(notice)
 
     def _letter(self, notice: Mapping[str, Any], context: Any) -> Letter:
-        run_id = str(getattr(context.get("dag_run"), "run_id", "") or "")
         return Letter(
-            kind=notice["type"], event=self.event, subject=self.subject, text=self.message, run_id=run_id,
-            to=tuple(notice["to"]),
+            kind=notice["type"], event=self.event, subject=self.subject, text=f"{self.message}{self._where(context)}",
+            to=tuple(notice["to"]), **_run_of(context),
         )  # fmt: skip
+
+    def _where(self, context: Any) -> str:
+        """Name the task that failed, where Airflow says which."""
+        task_id = getattr(context.get("ti"), "task_id", "") if self.event == "failure" else ""
+        return f", in task {task_id}" if task_id else ""
 
     def _due(self) -> list[dict[str, Any]]:
         notices = self.notices if self.notices is not None else policy_notices(self.event)
@@ -86,6 +92,18 @@ class NoticeNotifier(BaseNotifier):
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
         home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
         return home / "vmferry" / "told" / digest
+
+
+def _run_of(context: Any) -> dict[str, str]:
+    """Give the run's id, and the address of its page."""
+    run = context.get("dag_run")
+    run_id = str(getattr(run, "run_id", "") or context.get("run_id") or "")
+    dag_id = str(getattr(run, "dag_id", "") or getattr(context.get("dag"), "dag_id", ""))
+    base = conf.get("api", "base_url", fallback="")
+    if not (run_id and dag_id and base):
+        return {"run_id": run_id}
+    path = f"dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+    return {"run_id": run_id, "link": f"{base.rstrip('/')}/{path}"}
 
 
 def policy_notices(event: str) -> list[dict[str, Any]]:

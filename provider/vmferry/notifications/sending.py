@@ -35,6 +35,8 @@ class Letter:
     subject: str
     text: str
     run_id: str = ""
+    link: str = ""
+    """The run's page."""
     to: tuple[str, ...] = ()
 
     @property
@@ -44,9 +46,11 @@ class Letter:
 
     @property
     def body(self) -> str:
-        """What a person reads: the text, and where it says what to do."""
+        """What a person reads: the text, which run it was, and where it says what to do."""
+        run = f"Run: {self.run_id}" if self.run_id else ""
         runbook = runbook_of(self.event)
-        return f"{self.text}\nWhat to do: {runbook}" if runbook else self.text
+        lines = (self.text, run, self.link, f"What to do: {runbook}" if runbook else "")
+        return "\n".join(line for line in lines if line)
 
 
 def runbook_of(event: str) -> str:
@@ -72,6 +76,7 @@ def _body(letter: Letter) -> Mapping[str, Any]:
         "message": letter.text,
         "runbook": runbook_of(letter.event),
         "run_id": letter.run_id,
+        "link": letter.link,
         "to": list(letter.to),
     }
 
@@ -104,7 +109,7 @@ def _send_mail(letter: Letter, connection: Any) -> None:
     mail["Subject"] = letter.title
     mail["From"] = extra.get("from_email") or connection.login or "vmferry@localhost"
     mail["To"] = ", ".join(letter.to)
-    mail.set_content(f"{letter.body}\n\nRun: {letter.run_id}\n" if letter.run_id else f"{letter.body}\n")
+    mail.set_content(f"{letter.body}\n")
     context = ssl.create_default_context()
     host, is_plain = connection.host or "localhost", bool(extra.get("disable_ssl"))
     if is_plain:

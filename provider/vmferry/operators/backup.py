@@ -233,15 +233,16 @@ class PublishOperator(VmOperator):
             summary = publish(opened, source=source)
         path = self.open_vault().vm_dir(opened.vm) / summary["backup"]
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = {**describe_event(summary), "path": str(path)}
+            context["outlet_events"][asset].extra = describe_event(summary, str(path))
         self.log.info("VM %s: backup %s is published", summary["vm"], summary["backup"])
         return summary
 
 
-def describe_event(summary: Mapping[str, Any]) -> dict[str, Any]:
+def describe_event(summary: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Say in an asset's event what a reader needs to find and check the backup."""
     names = ("vm", "site", "backup", "mode", "consistency", "written_bytes")
     return {
         **{name: summary[name] for name in names},
+        "path": path,
         "roots": {disk["name"]: disk["root"] for disk in summary["disks"]},
     }

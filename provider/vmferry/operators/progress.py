@@ -63,6 +63,12 @@ class _Teller(threading.Thread):
             self._logged = time.monotonic()
             self._log.info("%s: %s", self._label, status.line())
         try:
-            self._store.set(self._key, {**status.to_json(), **self._facts, "label": self._label})
+            told = {"percent": percent(status.bytes_done, status.bytes_total), **status.to_json(), **self._facts}
+            self._store.set(self._key, {**told, "label": self._label})
         except Exception:  # noqa: BLE001 - what only informs must not end what it informs about
             self._log.warning("%s: the progress could not be noted", self._label, exc_info=True)
+
+
+def percent(done: int, total: int | None) -> float | None:
+    """Give what a person wants to see first; None while nobody knows how much there is."""
+    return round(100 * done / total, 1) if total else None

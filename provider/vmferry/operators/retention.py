@@ -70,16 +70,19 @@ class PlanPruneAllOperator(BoundOperator):
         vault = open_vault(policy.backup_directory)
         free: list[dict[str, Any]] = []
         asks: list[dict[str, Any]] = []
+        questions: list[str] = []
         for vm in resolve(policy):
-            for order, is_safe in self._plan(vault, vm):
+            for order, is_safe, question in self._plan(vault, vm):
                 (free if is_safe else asks).append(order)
+                questions += [] if is_safe else [question]
         for one in asks:
             self.log.warning("VM %s: retention would let its last verified backup go", one["vm"])
         context["ti"].xcom_push(key="free", value=free)
         context["ti"].xcom_push(key="asks", value=asks)
+        context["ti"].xcom_push(key="questions", value=questions)
         return {"free": free, "asks": asks}
 
-    def _plan(self, vault: Vault, vm: VmPolicy) -> Iterator[tuple[dict[str, Any], bool]]:
+    def _plan(self, vault: Vault, vm: VmPolicy) -> Iterator[tuple[dict[str, Any], bool, str]]:
         import dataclasses
 
         from vmferry.vault import plan_prune
@@ -90,7 +93,22 @@ class PlanPruneAllOperator(BoundOperator):
         planned = plan_prune(vault, vm.name, make_rules(raw)).to_json()
         doomed = {one["id"] for one in planned["backups"] if one["action"] in ("delete", "fold")}
         if doomed:
-            yield {"vault": str(vault.path), "vm": vm.name, "rules": raw}, is_safe(vault, vm.name, doomed)
+            order = {"vault": str(vault.path), "vm": vm.name, "rules": raw}
+            yield order, is_safe(vault, vm.name, doomed), describe_doom(vault, vm.name, doomed)
+
+
+def describe_doom(vault: Vault, vm: str, doomed: set[str]) -> str:
+    """Say in Markdown what would go and what would stay, and how far each was found to be sound."""
+    from vmferry.vault import list_shelves
+    from vmferry.vault.records import read_record
+
+    def line(entry: Any) -> str:
+        record = read_record(entry)
+        said = f"{record.verdict}, looked at {record.when}" if record else "never verified since it was made"
+        return f"    - {'**goes**' if entry.id in doomed else 'stays'}: `{entry.id}` ({said})"
+
+    (shelf,) = list_shelves(vault, vm)
+    return "\n".join([f"- VM **{vm}**", *(line(entry) for entry in shelf.entries if entry.backup is not None)])
 
 
 class ListOrdersOperator(BaseOperator):

@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.ui.chromium import Chromium
+from tests.e2e.ui.chromium import BrowserError, Chromium
 
 WIDTH = 1280
 SEEN_S = 120.0
 """How long a person waits for something to show; pages are slow on a busy machine."""
+
+_BETWEEN_PAGES = ("navigated or closed", "context was destroyed", "Cannot find context", "context with specified id")
 
 # Elements that can be seen, by CSS and the text they show; the innermost of those in one another comes first.
 _FIND = """(css, text, row) => {
@@ -58,10 +60,15 @@ class Page:
         assert not answer.get("errorText"), f"{url}: {answer['errorText']}"
 
     def run(self, script: str) -> Any:
-        """Evaluate JavaScript; promises are waited for."""
-        answer = self.browser.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        """Evaluate JavaScript; promises are waited for. None while one page goes and the next one comes."""
+        try:
+            answer = self.browser.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        except BrowserError as error:
+            if not any(said in str(error) for said in _BETWEEN_PAGES):
+                raise
+            return None
         if "exceptionDetails" in answer:
-            return None  # a page that is just being loaded
+            return None
         return answer["result"].get("value")
 
     @property
@@ -125,14 +132,29 @@ class Page:
         """Press Enter."""
         self.press("Enter", "Enter", 13)
 
+    def opened(self, url: str, *, timeout_s: float = SEEN_S) -> None:
+        """Wait until a click has opened a tab of that address, and close that tab."""
+        deadline = time.monotonic() + timeout_s
+        while not (tabs := [one for one in self._other_tabs() if one["url"] == url]):
+            if time.monotonic() > deadline:
+                found = [one["url"] for one in self._other_tabs()]
+                raise TimeoutError(f"waited {timeout_s:g} s for a tab with {url}; there are {found}")
+            time.sleep(0.2)
+        for one in tabs:
+            self.browser.ask("Target.closeTarget", targetId=one["targetId"])
+
+    def _other_tabs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.browser.ask("Target.getTargets")["targetInfos"]
+        return [one for one in found if one["type"] == "page"]
+
     def shoot(self, path: Path, *, css: str | None = None) -> None:
         """Make a picture of the window, or of one element."""
         self.hover()
         more: dict[str, Any] = {}
         if css is not None:
             box = self.until(
-                f"(() => {{const r = document.querySelector({json.dumps(css)})?.getBoundingClientRect();"
-                " return r && r.width ? {x: r.x, y: r.y, width: r.width, height: r.height} : null})()",
+                f"(() => {{const r = ({_FIND})({json.dumps(css)}, null, null)[0]?.getBoundingClientRect();"
+                " return r ? {x: r.x, y: r.y, width: r.width, height: r.height} : null})()",
                 css,
             )
             more["clip"] = {**box, "scale": 1}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tests.e2e.ui.page import WIDTH, Page
 
@@ -66,22 +65,16 @@ def open_trigger_form(page: Page, dag_id: str) -> None:
     """Go to a DAG and press its button."""
     page.go(f"/dags/{dag_id}")
     page.see(dag_id)
-    page.click("button", "Trigger")
+    page.click("[data-testid=trigger-dag-button]")
     page.see("Trigger Dag", "[role=dialog]")
 
 
 def press_trigger(page: Page) -> str:
-    """Start the run, and give its id, which is in the address that the UI goes to or the grid shows."""
-    page.click("[role=dialog] button", "Trigger")
-    page.until("!document.querySelector('[role=dialog]')", "the form to be gone")
-    return ""
+    """Start the run; Airflow then goes to its page. Gives its id."""
+    page.click("[data-testid=trigger-dag-submit]")
+    return unquote(str(page.until("location.pathname.split('/runs/')[1]", "the page of the run")).rstrip("/"))
 
 
 def run_path(dag_id: str, run_id: str) -> str:
     """Give the address of a run."""
     return f"/dags/{dag_id}/runs/{quote(run_id, safe=':+')}"
-
-
-def value_of(page: Page, css: str) -> str:
-    """Give what stands in a field."""
-    return str(page.run(f"document.querySelector({json.dumps(css)})?.value"))

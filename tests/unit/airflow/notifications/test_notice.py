@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,22 @@ def test_a_web_hook_is_told_what_happened(mailbox: Mailbox) -> None:
     (told,) = mailbox.told
     assert (told["event"], told["subject"], told["to"]) == ("failure", "backup_web01", ["ops"])
     assert mailbox.paths == ["/T0/secret"]
+
+
+def test_the_message_names_the_task_and_the_page_of_the_run(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://flow.example.com/")
+    run = SimpleNamespace(dag_id="backup_web01", run_id="manual__2026-11-30T10:00:00+00:00")
+
+    make_notifier().notify({"dag_run": run, "ti": SimpleNamespace(task_id="get_vm_info")})
+    make_notifier(type="slack").notify({"dag": SimpleNamespace(dag_id="backup_web01"), "run_id": "again"})
+
+    told, slack = mailbox.told
+    assert told["message"] == "the backup of VM web01 failed, in task get_vm_info"
+    assert told["run_id"] == run.run_id
+    assert told["link"] == ("https://flow.example.com/dags/backup_web01/runs/manual__2026-11-30T10%3A00%3A00%2B00%3A00")
+    assert slack["text"].splitlines()[1:4] == [
+        "the backup of VM web01 failed", "Run: again", "https://flow.example.com/dags/backup_web01/runs/again"
+    ]  # fmt: skip
 
 
 def test_slack_is_told_in_its_own_way(mailbox: Mailbox) -> None:

@@ -16,9 +16,17 @@ def test_the_last_state_is_always_told(store: Any) -> None:
         progress.set_total(100)
         progress.add(60, zero_bytes=10)
 
+    assert store[KEY]["percent"] == 60.0
     assert store[KEY]["bytes_done"] == 60
     assert store[KEY]["zero_bytes"] == 10
     assert store[KEY]["vm"] == "web01"
+
+
+def test_how_many_percent_nobody_can_say_before_the_size_is_known(store: Any) -> None:
+    with telling(store, logging.getLogger("test"), "disk vda") as progress:
+        progress.add(60)
+
+    assert store[KEY]["percent"] is None
 
 
 def test_a_store_that_is_away_ends_nothing(caplog: Any) -> None:
