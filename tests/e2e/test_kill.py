@@ -74,7 +74,7 @@ def test_two_runs_of_one_vm_never_overlap(installed: Installation, vm: LabVm) ->
 
 def test_a_run_whose_task_is_killed_in_every_try_says_so(installed: Installation, vm: LabVm) -> None:
     victims = Victims(installed, random.Random(1))
-    run_id = installed.api.trigger(DAG, {"full": True})
+    run_id = installed.api.trigger(DAG, {"full": "yes"})
 
     def is_in_try(number: int) -> bool:
         found = [one for one in installed.api.tasks(DAG, run_id) if one["map_index"] == 0]

@@ -35,32 +35,38 @@ def look_after(storm: Storm, failed: list[Run]) -> None:
         f"  moved again, of {len(ways)} copies, by imageio's logs, at most: {', '.join(map(str, repeated))}", flush=True
     )
     print(f"  janitor: {storm.installed.api.xcom('janitor', swept, 'sweep')}", flush=True)
-    require_reasons(reasons)
-    assert [str(run) for run in again if run.state != "success"] == []
-    assert leftovers == []
-    assert too_much(ways, killed) == []
-    assert storm.ledger.lost() == []
+    problems = [
+        *unclear_reasons(reasons),
+        *(f"{run} failed again" for run in again if run.state != "success"),
+        *(f"left over: {one}" for one in leftovers),
+        *(f"moved again: {one}" for one in too_much(ways, killed)),
+        *(f"lost: {one}" for one in storm.ledger.lost()),
+    ]
+    assert not problems, "\n".join(problems)
     require_moments(storm)
 
 
-def require_reasons(reasons: dict[str, list[Reason]]) -> None:
-    """Each run that failed says why, and what to do."""
-    assert {run: list(map(str, said)) for run, said in reasons.items() if not said} == {}
-    unclear = [f"{run} {one}" for run, said in reasons.items() for one in said if not one.is_clear]
-    assert unclear == []
+def unclear_reasons(reasons: dict[str, list[Reason]]) -> list[str]:
+    """Name the runs that failed and do not say why, or not what to do."""
+    silent = [f"{run} says nothing" for run, said in reasons.items() if not said]
+    return silent + [f"{run} is unclear: {one}" for run, said in reasons.items() for one in said if not one.is_clear]
 
 
 def require_moments(storm: Storm) -> None:
     """Each backup, and each restored VM, holds a moment that the guest's disks had, all disks the same one."""
+    compared = 0
     vault = open_vault(storm.installed.vault)
     for vm in storm.names:
         report = verify(vault, vm)
         assert report.sound, [finding.line() for one in report.backups for finding in one.findings]
         for backup in storm.ledger.backups(vm):
             require_moment(storm, vm, read_backup(storm, vm, backup), backup.id)
+            compared += 1
     for run in storm.works.runs:
         if run.dag_id == RESTORE and run.state == "success":
             require_moment(storm, run.vm, read_restored(storm, run), f"{run}: {run.conf['name']}")
+            compared += 1
+    print(f"  backups and restored VMs that hold one moment of their guest: {compared}", flush=True)
 
 
 def require_moment(storm: Storm, vm: str, copies: list[Path], name: str) -> None:

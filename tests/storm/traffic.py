@@ -15,6 +15,8 @@ from vmferry.engine.units import MiB, format_bytes
 
 COMMIT_BYTES = 64 * MiB
 _EVERY_S = 10.0
+_PROBE_BYTES = 1
+"""Each connection begins by asking for one byte: the answer says how large the disk is."""
 _LINE = re.compile(
     r"^(?P<clock>[\d-]+ [\d:]+),\d+ .* (?:READ|WRITE) size=(?P<size>\d+) offset=(?P<offset>\d+) .*transfer=(?P<id>\S+)"
 )
@@ -75,6 +77,8 @@ class Traffic:
         for transfer_id, at_s, offset, size in self._requests():
             known = self._transfers.get(transfer_id)
             if known is None or (known["backup"] is None and known["direction"] == "download"):
+                continue
+            if size == _PROBE_BYTES:
                 continue
             name = f"backup {known['backup']} disk {known['disk']}" if known["backup"] else f"upload of {known['disk']}"
             found.setdefault(name, Way(name)).add(at_s, offset, size)
