@@ -20,10 +20,6 @@ FAST = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
-    # A worker that is killed just as it takes a task leaves it queued: nobody else knows of it. Long enough for a task
-    # that waits while an API server is started again.
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "180",
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "15",
     # Restores are tried again as often as backups in these tests, and as soon.
     "AIRFLOW__VMFERRY__RETRIES": "8",
     "AIRFLOW__VMFERRY__RETRY_DELAY_S": "0",

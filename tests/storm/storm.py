@@ -21,6 +21,7 @@ from tests.storm.works import RESTORE, Run, Works
 from vmferry.engine.units import MiB
 
 END_S = 1800.0
+_FORGOTTEN_S = 180.0
 _PATIENCE_S = 60.0
 """So long something of a kind is waited for before another kind has its turn."""
 
@@ -51,6 +52,8 @@ class Storm:
     kills: list[Kill] = field(default_factory=list)
     fallen: Counter[str] = field(default_factory=Counter)
     """Parts that ended without being killed."""
+    reminded: list[str] = field(default_factory=list)
+    """Tasks for which the scheduler had to be started again."""
 
     def __post_init__(self) -> None:
         self.api = PatientApi(self.installed.api)
@@ -149,7 +152,22 @@ class Storm:
         while self.works.is_alive():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"still under way: {[str(run) for run in self.works.under_way()]}")
-            self._rest(1.0)
+            self._rest(15.0)
+            self.remind()
+
+    def remind(self) -> None:
+        """Do what the documentation tells an admin to do about a task that nobody has.
+
+        A worker of Airflow's LocalExecutor that is killed just as it takes a task leaves it queued, and this executor
+        cannot take it back when its time is over; a scheduler that begins anew does.
+        """
+        forgotten = self.works.forgotten(_FORGOTTEN_S)
+        if forgotten and not self.victims.is_down("scheduler"):
+            self.reminded += forgotten
+            print(f"nobody has {', '.join(forgotten)}: the scheduler is started again", flush=True)
+            self.installed.home.kill_part("scheduler")
+            self.installed.home.start_part("scheduler")
+            self._rest(_FORGOTTEN_S)
 
 
 def summarize(storm: Storm, again: Sequence[Run], reasons: dict[str, list[str]], leftovers: Sequence[str]) -> str:
@@ -169,6 +187,7 @@ def summarize(storm: Storm, again: Sequence[Run], reasons: dict[str, list[str]],
         *(f"  {run} failed: {'; '.join(said)}" for run, said in reasons.items()),
         f"  backups published: {storm.ledger.count}, lost: {len(storm.ledger.lost())}",
         f"  parts that ended by themselves: {dict(storm.fallen) or 'none'}",
+        f"  tasks that a killed worker of the LocalExecutor took with it: {', '.join(storm.reminded) or 'none'}",
         f"  leftovers: {len(leftovers)}",
         *(f"    {one}" for one in leftovers),
     ]

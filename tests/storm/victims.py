@@ -64,6 +64,10 @@ class Victims:
             self._installed.home.start_part(part)
         return fallen
 
+    def is_down(self, name: str) -> bool:
+        """Tell whether it was killed and is not back yet."""
+        return name in self._down
+
     @property
     def all_are_up(self) -> bool:
         """Whether nothing is down."""

@@ -7,8 +7,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from lab.airflow.airflow_api import AirflowApi
 from tests.storm.asking import PatientApi
 from tests.storm.ledger import Ledger
 
@@ -72,6 +75,16 @@ class Works(threading.Thread):
         self._ledger.look()
         return sum(1 for _ in self.under_way())
 
+    def forgotten(self, after_s: float) -> list[str]:
+        """Name the tasks that nobody has: queued for long. See `Storm.remind`."""
+        now, found = datetime.now(UTC), []
+        for run in self.under_way():
+            for task in self._api.ask(partial(_tasks_of, run)):
+                if task["state"] == "queued" and task["queued_when"]:
+                    age_s = (now - datetime.fromisoformat(task["queued_when"])).total_seconds()
+                    found += [f"{run} {task['task_id']}"] if age_s > after_s else []
+        return found
+
     def under_way(self) -> Iterator[Run]:
         """Give the runs that have not ended."""
         return (run for run in list(self.runs) if run.state not in ENDED)
@@ -107,6 +120,10 @@ class Works(threading.Thread):
         if lane == RESTORE:
             conf["name"] = f"{vm}_{self._name}_{len(self.runs) + 1}"
         self._lanes[lane] = self.start_run(lane, vm, conf)
+
+
+def _tasks_of(run: Run, api: AirflowApi) -> list[dict[str, Any]]:
+    return api.tasks(run.dag_id, run.run_id)
 
 
 def _named_anew(conf: dict[str, Any]) -> dict[str, Any]:
