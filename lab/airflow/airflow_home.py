@@ -152,7 +152,7 @@ class AirflowHome:
 
     def environment(self) -> dict[str, str]:
         """Give the environment of its processes."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
         # Some machines forbid bytecode: then every task of Airflow compiles thousands of modules again.
         own.pop("PYTHONDONTWRITEBYTECODE", None)
         own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own.get('PATH', '')}"
