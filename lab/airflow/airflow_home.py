@@ -167,6 +167,8 @@ class AirflowHome:
     def _configuration(self) -> dict[str, str]:
         named = {
             "CORE__LOAD_EXAMPLES": "False",
+            # Who finds it locked waits: after SQLite's own 5 s, parts of Airflow end on a busy machine.
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home.resolve() / 'airflow.db'}?timeout=120",
             "CORE__PARALLELISM": "4",
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
