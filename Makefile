@@ -48,7 +48,7 @@ test-ovirt: setup ## the oVirt driver against simulated engines over real imagei
 test-oci: setup setup-function ## the simulated Oracle Cloud against the unmodified SDK, as root
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --durations=10 tests/integration/lab_oci tests/integration/oci $(ARGS)
 
-test-airflow: setup-airflow ## operators and DAGs, and runs of them in a real Airflow, minutes long
+test-airflow: setup-airflow setup-function ## operators and DAGs, and runs of them in a real Airflow, minutes long
 	@$(PYTHON) -m pytest --durations=10 tests/unit/airflow tests/e2e $(ARGS)
 
 screenshots: setup-airflow ## make the pictures in docs/images anew, by the tests of the UI
