@@ -12,6 +12,9 @@ import pytest
 from lab.airflow.installation import wait_until
 from lab.airflow.oci_installation import IMPORT, SEARCH, OciInstallation, oci_installation
 
+from vmferry.operations.disk_import.uploads import run_id
+from vmferry.platforms.oci.objects import ObjectRef
+
 pytestmark = [pytest.mark.e2e, pytest.mark.root]
 CONTENT = random.Random(9).randbytes(3_000_000)
 
@@ -70,3 +73,19 @@ def test_what_is_no_image_is_refused_in_one_line(made: OciInstallation, tmp_path
     assert made.api.wait_for_run(IMPORT, run, timeout_s=600) == "failed"
     assert "is not there" in made.api.explain(IMPORT, run)
     assert made.api.task_states(IMPORT, run)["create_instance"] == "upstream_failed"
+
+
+@pytest.mark.timeout(1800)
+def test_worker_that_never_runs_is_given_back(made: OciInstallation) -> None:
+    made.lab.fault("phase", {"kind": "instance", "state": "RUNNING"}, value="STOPPED", times=-1)
+    try:
+        ref = ObjectRef(made.lab.namespace, "uploads", "stopped.raw", made.upload("stopped.raw", CONTENT))
+        conf = {"namespace": ref.namespace, "bucket": ref.bucket, "object": ref.name, "etag": ref.etag}
+        run = made.api.trigger(IMPORT, conf, run_id(ref))
+        assert made.api.wait_for_run(IMPORT, run, timeout_s=1200) == "failed"
+    finally:
+        made.lab.hook("faults", clear=True)
+    states = made.api.task_states(IMPORT, run)
+    assert (states["create_instance"], states["terminate_instance"]) == ("failed", "success")
+    living = [one for one in made.lab.state()["instance"].values() if one["lifecycleState"] != "TERMINATED"]
+    assert living == []

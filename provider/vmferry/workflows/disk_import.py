@@ -47,8 +47,9 @@ def import_steps() -> None:
     publish = PublishImportOperator(task_id="publish", outlets=[IMPORTED], **given)
     end = _step("terminate_instance", {"site": given["site"], "plan": given["plan"]})
     head >> create >> address >> booted >> inspect >> volume >> attach >> attached >> write >> verify >> fsck >> detach
-    # From here on nobody needs the worker: it ends while the volume gets its last settings.
-    detach >> end.as_teardown(setups=create, on_failure_fail_dagrun=True)
+    # From here on nobody needs the worker: it ends while the volume gets its last settings. Its set-up is the plan, not
+    # the launch: a worker whose launch failed in our eyes may be there all the same.
+    detach >> end.as_teardown(setups=head, on_failure_fail_dagrun=True)
     detach >> performance >> policy >> publish
 
 

@@ -14,6 +14,7 @@ from vmferry.platforms.oci.failures import NoCapacity, ObjectChanged
 from vmferry.platforms.oci.naming import COMPLETE, ROOT
 from vmferry.platforms.oci.objects import ObjectRef
 from vmferry.platforms.oci.volumes import VolumeSpec, size_for
+from vmferry.platforms.oci.waits import WorkerLost
 from vmferry.platforms.orders import Removal
 from vmferry.platforms.runs import RunId
 
@@ -60,6 +61,14 @@ def test_another_worker_after_a_lost_one(region: Region, site: OciSite, owner: R
     second = site.ensure_worker(region.worker_spec(), owner)
     assert second.id != first.id
     site.end_worker(second)
+
+
+def test_stopped_worker_is_replaced(region: Region, site: OciSite, owner: RunId) -> None:
+    region.lab.fault("phase", {"kind": "instance", "state": "RUNNING"}, value="STOPPED")
+    with pytest.raises(WorkerLost, match="STOPPED"):
+        site.ensure_worker(region.worker_spec(), owner)
+    site.end_worker(site.ensure_worker(region.worker_spec(), owner))
+    assert not [lease for lease in site.leases() if lease.owner == owner.text]
 
 
 def test_full_fault_domain_goes_on_to_the_next(region: Region, site: OciSite, owner: RunId) -> None:

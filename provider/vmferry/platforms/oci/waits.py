@@ -18,6 +18,9 @@ INSTANCE_RUNNING = table(
     fail="STOPPING STOPPED CREATING_IMAGE TERMINATING TERMINATED gone",
     error=WorkerLost,
 )
+STOPPED = frozenset({"STOPPING", "STOPPED"})
+"""An instance that is there and does not run."""
+
 INSTANCE_GONE = table(
     "instance", ok="TERMINATED gone", wait="TERMINATING RUNNING STOPPING STOPPED PROVISIONING STARTING MOVING"
 )

@@ -18,7 +18,7 @@ from vmferry.platforms.oci.naming import HOST_KEY, is_of, name_of, retry_tokens,
 from vmferry.platforms.oci.placement import Place, places
 from vmferry.platforms.oci.sdk import public_half
 from vmferry.platforms.oci.session import Session
-from vmferry.platforms.oci.waits import DEAD, INSTANCE_GONE, INSTANCE_RUNNING
+from vmferry.platforms.oci.waits import DEAD, INSTANCE_GONE, INSTANCE_RUNNING, STOPPED
 from vmferry.platforms.runs import RunId
 
 PART = "worker"
@@ -60,10 +60,16 @@ class Worker:
 
 
 def ensure_worker(session: Session, spec: WorkerSpec, owner: RunId) -> Worker:
-    """Find the run's worker or launch one; does not wait for it. Raises `NoCapacity` when no place has room."""
+    """Find the run's worker or launch one; does not wait for it. Raises `NoCapacity` when no place has room.
+
+    One that somebody stopped is ended, and another takes its place.
+    """
     found, lost = _find(session, spec.compartment, owner)
-    if found is not None:
+    if found is not None and found.lifecycle_state not in STOPPED:
         return _read(found)
+    if found is not None:
+        end_worker(session, found.id, name=found.display_name)
+        lost += 1
     key = make_host_key()
     image = spec.image or _newest_image(session, spec)
     refused: NoCapacity | None = None
