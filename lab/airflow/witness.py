@@ -1,17 +1,17 @@
-"""What a guest held at the moment a backup was frozen: a copy that the simulated site makes then, past all of ours."""
+"""What a guest held at the moment a backup was frozen: a copy that the simulated site makes then, past all of ours.
+
+Its roots are computed by `lab.witness`, which shares no line with the engine.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
 
 from lab.airflow.installation import Installation
 from lab.ovirt import OvirtLab
-from vmferry.engine.endpoint import EndpointSpec
-from vmferry.engine.endpoints import open_source
-from vmferry.engine.pump import measure
+from lab.witness import root_of
 
 
 class Witness:
@@ -52,12 +52,6 @@ def digest(path: Path) -> str:
     """Hash a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def root_of(path: Path) -> str:
-    """Give the root of a raw image, as backups have it."""
-    with contextlib.closing(open_source(EndpointSpec("file", str(path), "raw"))) as source:
-        return measure(source).root
 
 
 def restored_disks(made: Installation, run_id: str, dag_id: str = "restore_vm") -> dict[str, Any]:

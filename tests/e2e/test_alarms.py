@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from lab.airflow.installation import Installation, add_vm, wait_until
-from tests.e2e.sinks import MailServer, WebHook, serving
+from lab.sinks import MailServer, WebHook, serving
 
 from vmferry.engine.units import MiB
 

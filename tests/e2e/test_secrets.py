@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from lab.airflow.installation import Installation, add_vm, wait_until
+from lab.sinks import MailServer, WebHook, serving
 from tests.e2e.leaks import ProcessWatch, count_values, find_in_database, find_in_files
-from tests.e2e.sinks import MailServer, WebHook, serving
 
 from vmferry.engine.units import MiB
 

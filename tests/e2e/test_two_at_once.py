@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 import pytest
 from lab.airflow.installation import Installation, add_vm, wait_until
-from lab.airflow.witness import Witness, restored_disks, root_of
+from lab.airflow.witness import Witness, restored_disks
 from lab.ovirt.lab import LabVm
+from lab.witness import root_of
 
 from vmferry.engine.units import MiB
 from vmferry.operations import back_up_vm

@@ -7,26 +7,21 @@ The SDK's own retries are off: for ten minutes they repeat what will never work,
 from __future__ import annotations
 
 import functools
-import logging
-import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import oci
 
 from vmferry.engine.errors import EngineError
+from vmferry.platforms.asking import persist
 from vmferry.platforms.errors import Conflict, NotThere, SiteAway
 from vmferry.platforms.oci.failures import TokenSpent, translate_service, translate_transport
 from vmferry.platforms.oci.settings import OciSettings, Principal
 from vmferry.platforms.oci.waits import DEAD
 from vmferry.platforms.waiting import GONE, Patience, WaitTable, wait_for
 
-_log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
-_FIRST_PAUSE_S = 0.3
-_LONGEST_PAUSE_S = 15.0
 _CONNECT_S = 10.0
 CONFLICT_S = 120.0
 """For so long a thing may be busy with something else of ours."""
@@ -70,11 +65,11 @@ class Session:
 
     def ask(self, what: str, call: Callable[[], _Answer]) -> _Answer:
         """Ask what changes nothing, or has a retry token, or may be done twice; through outages up to `outage_s`."""
-        return self._persist(what, call, (SiteAway,))
+        return self._persist(what, call)
 
     def insist(self, what: str, call: Callable[[], _Answer], *, limit_s: float = CONFLICT_S) -> _Answer:
         """Ask for what OCI may refuse for a while, because the thing is still busy."""
-        return self._persist(what, call, (SiteAway, Conflict), limit_s)
+        return self._persist(what, call, {Conflict: limit_s})
 
     def make(
         self, what: str, call: Callable[..., Any], tokens: Iterator[str], look: Callable[[], Any | None] = lambda: None
@@ -136,20 +131,9 @@ class Session:
                 client.base_client.session.close()
 
     def _persist(
-        self, what: str, work: Callable[[], _Answer], kinds: tuple[type[EngineError], ...], conflict_s: float = 0.0
+        self, what: str, call: Callable[[], _Answer], more: Mapping[type[EngineError], float] | None = None
     ) -> _Answer:
-        began, pause_s = time.monotonic(), _FIRST_PAUSE_S
-        while True:
-            try:
-                return self._once(what, work)
-            except kinds as error:
-                limit_s = conflict_s if isinstance(error, Conflict) else self.settings.outage_s
-                left_s = began + limit_s - time.monotonic()
-                if left_s <= 0:
-                    raise
-                _log.warning("%s; asking again for %.0f s", error.what, left_s)
-                time.sleep(min(left_s, pause_s * random.uniform(0.7, 1.0)))  # noqa: S311 - jitter
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        return persist(self.site, lambda: self._once(what, call), {SiteAway: self.settings.outage_s, **(more or {})})
 
     def _once(self, what: str, work: Callable[[], _Answer]) -> _Answer:
         what = f"site {self.site}, {what}"

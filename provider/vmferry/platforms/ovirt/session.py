@@ -8,14 +8,13 @@ connection that broke, and logs passwords when debugging is on (so it never is).
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from vmferry.engine.errors import EngineError, TrustError
+from vmferry.platforms.asking import persist
 from vmferry.platforms.errors import Conflict, LoginRefused, NotThere, OutcomeUnknown, Refused, SiteAway
 from vmferry.platforms.ovirt.faults import translate
 from vmferry.platforms.ovirt.sdk import sdk
@@ -26,9 +25,6 @@ from vmferry.platforms.waiting import GONE, Patience, WaitTable, wait_for
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
-
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 10.0
 
 
 class _Connection(sdk.Connection):  # type: ignore[misc] # the SDK has no types
@@ -81,12 +77,12 @@ class Session:
 
     def ask(self, what: str, question: Callable[[Any], _Answer]) -> _Answer:
         """Ask something that changes nothing, or may be done twice; through outages up to `outage_s`."""
-        return self._persist(what, lambda: self._once(what, question, change=False), (SiteAway,))
+        return self._persist(lambda: self._once(what, question, change=False))
 
     def insist(self, what: str, order: Callable[[Any], _Answer], *, limit_s: float = 30.0) -> _Answer:
         """Ask for something that the engine may refuse for a moment: a lock that is about to go."""
         limit_s = self.at_most(limit_s)
-        return self._persist(what, lambda: self._once(what, order, change=False), (SiteAway, Conflict), limit_s)
+        return self._persist(lambda: self._once(what, order, change=False), {Conflict: limit_s})
 
     def find(self, what: str, question: Callable[[Any], _Answer]) -> _Answer | None:
         """Ask for something that need not be there."""
@@ -114,7 +110,7 @@ class Session:
                     raise
                 return found
 
-        return self._persist(what, once, (SiteAway,))
+        return self._persist(once)
 
     def remove(self, what: str, order: Callable[[Any], object]) -> bool:
         """Remove something; False when it was gone already."""
@@ -136,21 +132,8 @@ class Session:
 
         return wait_for(waited, look, Patience(limit_s, self.settings.poll_s, grace_s), name=name, fix=fix)
 
-    def _persist(
-        self, what: str, work: Callable[[], _Answer], kinds: tuple[type[EngineError], ...], conflict_s: float = 0.0
-    ) -> _Answer:
-        began, pause_s = time.monotonic(), _FIRST_PAUSE_S
-        while True:
-            try:
-                return work()
-            except kinds as error:
-                limit_s = conflict_s if isinstance(error, Conflict) else self.settings.outage_s
-                left_s = began + limit_s - time.monotonic()
-                if left_s <= 0:
-                    raise
-                _log.warning("site=%s %s; asking again for %.0f s", self.site, error.what, left_s)
-                time.sleep(min(left_s, pause_s * random.uniform(0.7, 1.0)))  # noqa: S311 - jitter
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+    def _persist(self, work: Callable[[], _Answer], more: Mapping[type[EngineError], float] | None = None) -> _Answer:
+        return persist(self.site, work, {SiteAway: self.settings.outage_s, **(more or {})})
 
     def _once(self, what: str, question: Callable[[Any], _Answer], *, change: bool) -> _Answer:
         what = f"site {self.site}, {what}"

@@ -2,53 +2,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lab.sinks import WebHook, serving
 
 from vmferry.notifications.notice import NoticeNotifier
 
 NOTICE = {"type": "webhook", "connection": "hook", "to": ["ops"], "repeat_after_s": None}
 
 
-class Mailbox(ThreadingHTTPServer):
-    """A web hook that keeps what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.told: list[dict[str, Any]] = []
-        self.paths: list[str] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Mailbox)
-        self.server.paths.append(self.path)
-        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *said: Any) -> None:
-        pass
-
-
 @pytest.fixture
-def mailbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Mailbox]:
-    server = Mailbox()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
+def mailbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WebHook]:
+    server = WebHook()
     address = {"conn_type": "http", "host": f"http://127.0.0.1:{server.server_port}", "password": "T0/secret"}
     monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps(address))
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 def make_notifier(**notice: Any) -> NoticeNotifier:
@@ -56,7 +30,7 @@ def make_notifier(**notice: Any) -> NoticeNotifier:
     return NoticeNotifier(event="failure", subject="backup_web01", message=message, notices=[{**NOTICE, **notice}])
 
 
-def test_a_web_hook_is_told_what_happened(mailbox: Mailbox) -> None:
+def test_a_web_hook_is_told_what_happened(mailbox: WebHook) -> None:
     make_notifier().notify({})
 
     (told,) = mailbox.told
@@ -64,7 +38,7 @@ def test_a_web_hook_is_told_what_happened(mailbox: Mailbox) -> None:
     assert mailbox.paths == ["/T0/secret"]
 
 
-def test_the_message_names_the_task_and_the_page_of_the_run(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_names_the_task_and_the_page_of_the_run(mailbox: WebHook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://flow.example.com/")
     run = SimpleNamespace(dag_id="backup_web01", run_id="manual__2026-11-30T10:00:00+00:00")
 
@@ -80,7 +54,7 @@ def test_the_message_names_the_task_and_the_page_of_the_run(mailbox: Mailbox, mo
     ]  # fmt: skip
 
 
-def test_slack_is_told_in_its_own_way(mailbox: Mailbox) -> None:
+def test_slack_is_told_in_its_own_way(mailbox: WebHook) -> None:
     make_notifier(type="slack", to=["#ops"]).notify({})
 
     (told,) = mailbox.told
@@ -88,20 +62,20 @@ def test_slack_is_told_in_its_own_way(mailbox: Mailbox) -> None:
     assert "the backup of VM web01 failed" in told["text"]
 
 
-def test_nobody_hears_the_same_again_too_soon(mailbox: Mailbox) -> None:
+def test_nobody_hears_the_same_again_too_soon(mailbox: WebHook) -> None:
     for _ in range(3):
         make_notifier(repeat_after_s=3600).notify({})
 
     assert len(mailbox.told) == 1
 
 
-def test_the_triggerer_can_tell_it_too(mailbox: Mailbox) -> None:
+def test_the_triggerer_can_tell_it_too(mailbox: WebHook) -> None:
     asyncio.run(make_notifier().async_notify({}))
 
     assert len(mailbox.told) == 1
 
 
-def test_one_that_is_away_is_named_and_the_others_are_told(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_away_is_named_and_the_others_are_told(mailbox: WebHook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_AWAY", json.dumps({"conn_type": "http", "host": "http://127.0.0.1:9"}))
     notifier = make_notifier()
     notifier.notices = [{**NOTICE, "connection": "away"}, dict(NOTICE)]
