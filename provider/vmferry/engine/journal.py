@@ -51,6 +51,8 @@ class Journal:
         self._fresh = False
         self._is_new = True
         self._start = 0
+        self.header: Mapping[str, str] = {}
+        """What the journal is about."""
         self.committed_groups = 0
 
     @classmethod
@@ -137,6 +139,7 @@ class Journal:
             os.fdatasync(self._file.fileno())
 
     def _begin(self, header: dict[str, str]) -> None:
+        self.header = header
         self._file.seek(0)
         line = self._file.readline()
         if not line.endswith(b"\n"):

@@ -15,7 +15,10 @@ from tests.contract.endpoint_kinds import loop_device, make_hole, run
 
 from vmferry.engine.endpoint import EndpointSpec
 from vmferry.engine.endpoints import open_source, open_target
-from vmferry.engine.errors import NoSpace, SourceError, TargetInUse, TargetTooSmall, Unreadable
+from vmferry.engine.errors import NoSpace, SourceChanged, SourceError, TargetInUse, TargetTooSmall, Unreadable
+from vmferry.engine.journal import Journal
+from vmferry.engine.pump.passes import copy, journal_header
+from vmferry.engine.pump.result import CopyOptions
 from vmferry.engine.units import KiB, MiB
 
 
@@ -155,3 +158,17 @@ def test_a_source_that_changed_has_another_identity(tmp_path: Path) -> None:
     os.utime(path, ns=(1, 1))
     with closing(open_source(file_spec(path))) as endpoint:
         assert endpoint.identity != before
+
+
+def test_a_change_between_journal_and_first_read_counts(tmp_path: Path) -> None:
+    disk, target = tmp_path / "disk.raw", tmp_path / "copy.raw"
+    disk.write_bytes(bytes(range(256)) * 4096)
+    with (
+        closing(open_source(file_spec(disk))) as source,
+        closing(open_target(file_spec(target), source.size)) as written,
+        Journal.open(tmp_path / "journal", journal_header(source, written, CopyOptions())) as journal,
+    ):
+        with disk.open("r+b") as file:
+            file.write(b"x")
+        with pytest.raises(SourceChanged, match="was changed"):
+            copy(source, written, journal=journal)

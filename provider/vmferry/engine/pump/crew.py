@@ -41,6 +41,7 @@ class Crew:
         self._target = target
         self._dispenser = dispenser
         self._commits = Commits(journal)
+        self._header = journal.header
         self._throttle = throttle
         self._progress = progress
         self._cancel = cancel or threading.Event()
@@ -55,9 +56,13 @@ class Crew:
     def run(self, workers: int) -> None:
         """Work until nothing is left, somebody cancels, or a worker fails (its error is raised here).
 
-        Bytes of a source that was written to meanwhile are of no moment, a target without a name is of no use.
+        Bytes of a source that was written to meanwhile are of no moment, a target without a name is of no use. Meanwhile
+        begins with the journal: what was asked of the source before the first worker counts too.
         """
-        before = (self._source.identity, self._target.identity)
+        before = (
+            self._header.get("source", self._source.identity),
+            self._header.get("target", self._target.identity),
+        )
         count = max(1, min(workers, self._source.max_connections, self._target.max_connections))
         threads = [threading.Thread(target=self._work, name=f"pump-{n}", daemon=True) for n in range(count)]
         for thread in threads:
