@@ -56,8 +56,8 @@ class Crew:
     def run(self, workers: int) -> None:
         """Work until nothing is left, somebody cancels, or a worker fails (its error is raised here).
 
-        Bytes of a source that was written to meanwhile are of no moment, a target without a name is of no use. Meanwhile
-        begins with the journal: what was asked of the source before the first worker counts too.
+        Bytes of a source that was written to meanwhile are of no moment, a target without a name is of no use.
+        Meanwhile begins with the journal: what was asked of the source before the first worker counts too.
         """
         before = (
             self._header.get("source", self._source.identity),
