@@ -23,8 +23,6 @@ from vmferry.platforms.waiting import GONE, Patience, WaitTable, wait_for
 _Answer = TypeVar("_Answer")
 
 _CONNECT_S = 10.0
-CONFLICT_S = 120.0
-"""For so long a thing may be busy with something else of ours."""
 
 
 class Session:
@@ -67,9 +65,13 @@ class Session:
         """Ask what changes nothing, or has a retry token, or may be done twice; through outages up to `outage_s`."""
         return self._persist(what, call)
 
-    def insist(self, what: str, call: Callable[[], _Answer], *, limit_s: float = CONFLICT_S) -> _Answer:
+    def insist(
+        self,
+        what: str,
+        call: Callable[[], _Answer],
+    ) -> _Answer:
         """Ask for what OCI may refuse for a while, because the thing is still busy."""
-        return self._persist(what, call, {Conflict: limit_s})
+        return self._persist(what, call, {Conflict: self.settings.conflict_s})
 
     def make(
         self, what: str, call: Callable[..., Any], tokens: Iterator[str], look: Callable[[], Any | None] = lambda: None

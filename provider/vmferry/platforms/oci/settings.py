@@ -54,6 +54,8 @@ class OciSettings:
     """For one request."""
     outage_s: float = 300.0
     """For so long OCI may be away or too busy."""
+    conflict_s: float = 120.0
+    """For so long a thing may be busy with something else of ours."""
     wait_s: float = 1800.0
     """For a state to be reached."""
     poll_s: float = 3.0
