@@ -140,12 +140,13 @@ def modern(stage: Stage) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def shelf(prod: OvirtLab, dr: OvirtLab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LabVm, str]:
-    """A vault that tests only read: one VM with one disk."""
+    """A vault that tests only read: one VM with one disk. It is at the target once, so that all rows get new ids."""
     tmp = tmp_path_factory.mktemp("shelf")
     with connect(prod) as source, connect(dr) as target:
         made = Stage(prod, dr, source, target, tmp, lambda: f"saved-{tmp.name}")
         vm = made.add_vm(wishes=[{"size": SIZE}], nics=[{"name": "nic1"}])
         made.back_up(vm)
+        made.restore(vm, rule=made.rule(suffix="_first"))
         return tmp / "vault", vm, made.copy_at(prod, vm.disks[0])
 
 

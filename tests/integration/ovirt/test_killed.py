@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,31 @@ def test_what_a_dead_run_left_is_swept_up(stage: Stage, moment: str) -> None:
     assert [one.id for one in left] == proven
     assert bool(proven) == (moment == "making-the-vm")
     assert stage.target.find_vm(f"{vm.name}_restored") is None
+
+
+def test_an_upload_that_begins_late_does_not_cost_a_proven_disk(stage: Stage) -> None:
+    """The engine carries out what the killed try asked for only when the next try has made the VM."""
+    match, skip = RESTORE_MOMENTS["opening-the-upload"]
+    vm = stage.add_vm()
+    stage.back_up(vm)
+    held, run, job = stage.copy_at(stage.prod, vm.disks[0]), stage.run("restore"), stage.tmp / "job"
+    order = {
+        "what": "restore", "vault": str(stage.vault.path), "run": run.text, "vm": vm.name, "job_dir": str(job),
+        "rule": dataclasses.asdict(stage.rule()), "settings": settings(stage, stage.dr),
+    }  # fmt: skip
+    kill_at(stage.dr, match, skip, order, stage.tmp / "victim.log")
+    done = stage.restore(vm, run, rule=stage.rule(), job_dir=job)
+    wait_until(lambda: [one.parent for one in stage.target.leases() if one.owner == run.text] == ["upload"])
+    swept = operations.sweep(stage.target, lambda owner: owner == run.text)
+    assert swept["failed"] == []
+    (disk,) = stage.restored_disks(stage.dr, done["vm_id"])
+    assert stage.copy_at(stage.dr, disk) == held
+    assert [one for one in stage.target.leases() if one.owner == run.text] == []
+    assert disk not in stage.dr.state()["locked_disks"]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

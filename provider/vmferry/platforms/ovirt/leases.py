@@ -100,10 +100,20 @@ def _release_disk(session: Session, lease: Lease) -> None:
 
 
 def _release_transfer(session: Session, lease: Lease) -> None:
-    if lease.parent == "upload":
+    if lease.parent == "upload" and not _is_proven(session, lease.name):
         transfers.cancel_transfer(session, lease.id, f"disk {lease.name}")
     else:
         transfers.end_transfer(session, lease.id, f"disk {lease.name}")
+
+
+def _is_proven(session: Session, disk_id: str) -> bool:
+    """Tell whether a disk holds verified bytes: cancelling an upload would remove it.
+
+    Such an upload was asked for by a run that was killed, and the engine began it only after the next try had ended.
+    """
+    found = read_disk(session, disk_id)
+    tag = parse_tag(found.description) if found is not None else None
+    return tag is not None and disks.VERIFIED in tag.words
 
 
 _RELEASES = {
