@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import quote
 
 import pytest
-from lab.airflow.installation import Installation, wait_until
+from lab.airflow.installation import Installation
 
 from vmferry.engine.endpoint import EndpointSpec
 from vmferry.vault import Order, add_point, list_backups, open_vault, verify
@@ -34,14 +32,6 @@ def add_backups(installed: Installation) -> list[str]:
     return made
 
 
-def wait_for_question(installed: Installation, run_id: str) -> dict[str, Any]:
-    """Wait until a person is asked."""
-    states = installed.api.task_states
-    wait_until(lambda: states(DAG, run_id).get("approve_prune") == "awaiting_input", "the question")
-    path = f"/api/v2/dags/{DAG}/dagRuns/{quote(run_id, safe='')}/taskInstances/approve_prune/-1/hitlDetails"
-    return {**installed.api.call("GET", path), "path": path}
-
-
 def test_the_last_verified_backup_goes_only_by_a_persons_word(installed: Installation) -> None:
     old, new = add_backups(installed)
     retention = {"keep_daily": 1, "keep_weekly": 0, "keep_monthly": 0, "max_backup_age_days": 90}
@@ -49,12 +39,12 @@ def test_the_last_verified_backup_goes_only_by_a_persons_word(installed: Install
     installed.api.switch_on(DAG)
     run_id = installed.api.trigger(DAG)
 
-    question = wait_for_question(installed, run_id)
+    question = installed.wait_for_question(DAG, run_id, "approve_prune")
 
     assert VM in question["body"]
     assert [one.id for one in list_backups(open_vault(installed.vault), VM)] == [old, new]
 
-    installed.api.call("PATCH", question["path"], {"chosen_options": ["Approve"], "params_input": {}})
+    installed.approve(DAG, run_id, "approve_prune")
 
     assert installed.api.wait_for_run(DAG, run_id) == "success"
     assert [one.id for one in list_backups(open_vault(installed.vault), VM)] == [new]

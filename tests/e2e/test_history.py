@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from lab.airflow.ageing import let_days_pass
@@ -121,11 +120,10 @@ def pruned(installed: Installation, life: Life) -> dict[str, Any]:
     life.renamed = let_days_pass(vault, VM, [9] * len(life.scheduled) + DAYS_AGO)
     installed.api.switch_on("prune_vault")
     run_id = installed.api.trigger("prune_vault")
-    path = f"/api/v2/dags/prune_vault/dagRuns/{quote(run_id, safe='')}/taskInstances/approve_prune/-1/hitlDetails"
 
     def has_ended() -> bool:
         if installed.api.task_states("prune_vault", run_id).get("approve_prune") == "awaiting_input":
-            installed.api.call("PATCH", path, {"chosen_options": ["Approve"], "params_input": {}})
+            installed.approve("prune_vault", run_id, "approve_prune")
         return installed.api.run_state("prune_vault", run_id) in ("success", "failed")
 
     wait_until(has_ended, "the retention to be done", timeout_s=600)

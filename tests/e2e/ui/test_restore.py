@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from lab.airflow.installation import Installation, add_vm, wait_until
+from lab.airflow.installation import Installation, add_vm
 from lab.ovirt import OvirtLab
 from lab.ovirt.lab import LabVm
 from tests.e2e.ui.page import Page
@@ -70,8 +70,7 @@ def test_a_person_says_whether_the_last_verified_backup_may_go(
     installed.write_policy(vms_config={OLD: {"retention": retention}})
     installed.api.switch_on("prune_vault")
     run_id = installed.api.trigger("prune_vault")
-    states = installed.api.task_states
-    wait_until(lambda: states("prune_vault", run_id).get("approve_prune") == "awaiting_input", "the question")
+    installed.wait_for_question("prune_vault", run_id, "approve_prune")
 
     page.go(f"{run_path('prune_vault', run_id)}/tasks/approve_prune/required_actions")
     page.see(OLD)
