@@ -17,7 +17,8 @@ from lab.oci.lab import OciLab
 
 BUCKET = "uploads"
 IMPORT, SEARCH = "oci_disk_import", "oci_find_uploads"
-_HEAVY = "oci_*.py"
+JANITOR = "janitor"
+_NEEDED = ("oci_*.py", "janitor.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,10 @@ def describe_connection(lab: OciLab, ssh_key: Path) -> dict[str, Any]:
 
 
 def _dags(directory: Path) -> Path:
-    """Give a folder with the DAGs of imports alone: the others would only cost time here."""
+    """Give a folder with the DAGs of imports and the janitor: the others would only cost time here."""
     folder = directory / "dags"
     folder.mkdir(exist_ok=True)
-    for path in (ROOT / "dags").glob(_HEAVY):
-        (folder / path.name).symlink_to(path)
+    for pattern in _NEEDED:
+        for path in (ROOT / "dags").glob(pattern):
+            (folder / path.name).symlink_to(path)
     return folder

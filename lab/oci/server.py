@@ -65,6 +65,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: HttpsServer
     timeout = 120
+    _sent_bytes = 0
+    """Of the object that is just now sent."""
 
     def do_GET(self) -> None:
         self._answer()
@@ -113,7 +115,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             note["principal"] = request.principal.id
         if rule and rule.action == "lose_answer":
             raise Cut
-        self._send(reply, rule)
+        self._sent_bytes = 0
+        try:
+            self._send(reply, rule)
+        finally:
+            if reply.file:
+                note.update(start=reply.file[1], sent_bytes=self._sent_bytes)
 
     def _read(self, parts: urllib.parse.SplitResult) -> Request:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -224,6 +231,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                     raise Cut  # it was cut since, if only for a moment
                 self.wfile.write(chunk)
                 sent += len(chunk)
+                self._sent_bytes = sent
                 if not chunk:
                     raise Cut
                 if rule and rule.action == "slow":

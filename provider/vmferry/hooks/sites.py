@@ -63,8 +63,10 @@ def read_settings(ref: SiteRef) -> Any:
 
 def _open_oci(ref: SiteRef) -> Any:
     from vmferry.hooks.oci import OciHook
+    from vmferry.platforms.oci import OciSite
 
-    return OciHook(ref["connection"], site=ref["name"]).get_conn()
+    settings = OciHook(ref["connection"], site=ref["name"]).settings()
+    return OciSite(dataclasses.replace(settings, buckets=tuple(ref.get("buckets", ()))))
 
 
 _OPENERS: dict[str, Callable[[SiteRef], Any]] = {"ovirt": _open_ovirt, "oci": _open_oci}

@@ -6,6 +6,7 @@ What a task makes carries the name of its run, never the number of the try, so t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,8 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 
 _GOES_ON = frozenset({"queued", "running"})
 _NOT_FOUND = 404
-_CUT = "~"
-"""A tag that was too long ends in it and a digest: which run it was cannot be asked."""
+_CUT = re.compile(r"~[0-9a-f]{12}$")
+"""A tag that was too long ends so: which run it was cannot be asked."""
 
 OwnerJudge = Callable[[str], bool]
 
@@ -47,7 +48,7 @@ def any_dead_for(context: Any, dag_ids: Callable[[str], bool]) -> OwnerJudge:
 
     def is_dead(owner: str) -> bool:
         dag_id, _, run_id = owner.partition("/")
-        return bool(run_id) and _CUT not in owner and dag_ids(dag_id) and _has_ended(ti, dag_id, run_id)
+        return bool(run_id) and not _CUT.search(owner) and dag_ids(dag_id) and _has_ended(ti, dag_id, run_id)
 
     return is_dead
 

@@ -125,6 +125,7 @@ class SweepOperator(BoundOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Sweep every site; one that does not answer keeps the others from nothing."""
         from vmferry.operations import sweep
+        from vmferry.policy.imports import list_buckets
         from vmferry.policy.surroundings import site_references
         from vmferry.vault import open_vault
 
@@ -136,7 +137,7 @@ class SweepOperator(BoundOperator):
             if reference["type"] not in _DRIVEN:
                 continue
             try:
-                with open_site(reference) as site:
+                with open_site({**reference, "buckets": list_buckets(policy, name)}) as site:
                     done[name] = sweep(site, is_dead, vault=open_vault(policy.backup_directory))
             except EngineError as error:
                 away.append(error)

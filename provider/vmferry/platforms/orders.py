@@ -110,7 +110,7 @@ class Lease:
     """An external object that some run made and must give back."""
 
     kind: str
-    """backup, transfer, snapshot, disk or vm."""
+    """backup, transfer, snapshot, disk or vm; instance, volume, boot_volume or way."""
     id: str
     owner: str
     """The run, as its tag says."""

@@ -71,6 +71,12 @@ def find_import(policy: Policy, namespace: str, bucket: str, name: str) -> Impor
     return max(fitting, key=lambda rule: len(rule.prefix))
 
 
+def list_buckets(policy: Policy, site: str) -> list[str]:
+    """Give the buckets of a site, of rules that are switched off too, as ``bucket`` or ``namespace/bucket``."""
+    rules = [rule for rule in policy.imports.values() if rule.site == site]
+    return sorted({f"{rule.namespace}/{rule.bucket}" if rule.namespace else rule.bucket for rule in rules})
+
+
 def _settle(name: str, rule: ImportRule, policy: Policy) -> ImportPolicy:
     worker = rule.worker
     return ImportPolicy(

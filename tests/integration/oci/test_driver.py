@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime, timedelta
+
+import oci
 import pytest
 from tests.integration.oci.conftest import Region
 
@@ -17,6 +23,8 @@ from vmferry.platforms.oci.volumes import VolumeSpec, size_for
 from vmferry.platforms.oci.waits import WorkerLost
 from vmferry.platforms.orders import Removal
 from vmferry.platforms.runs import RunId
+
+HOUR = timedelta(hours=1)
 
 
 def volume_spec(region: Region, domain: str = "", **more: object) -> VolumeSpec:
@@ -197,3 +205,31 @@ def test_janitor_gives_back_what_a_dead_run_left(region: Region, site: OciSite, 
     assert (len(done["released"]), done["failed"]) == (2, [])
     assert [lease.id for lease in site.leases() if lease.owner in (owner.text, alive.text)] == [kept.id]
     site.remove_volume(kept, alive)
+
+
+def test_janitor_closes_the_ways_of_dead_runs_alone(region: Region, owner: RunId) -> None:
+    bucket, alive = region.lab.create_bucket("ways", events=False), RunId.of("oci_disk_import", "alive")
+    ref = ObjectRef(region.lab.namespace, bucket, "a b.raw", region.lab.put_object(bucket, "a b.raw", b"content"))
+    details = oci.object_storage.models.CreatePreauthenticatedRequestDetails(
+        name="somebody's own", access_type="ObjectRead", object_name=ref.name, time_expires=datetime.now(UTC) + HOUR
+    )
+    with region.site(buckets=("no-such-bucket", bucket, f"{ref.namespace}/{bucket}")) as site:
+        urls = [site.open_way(ref, one, hours=1) for one in (owner, owner, alive)]
+        client = site._session.objectstorage
+        client.create_preauthenticated_request(ref.namespace, bucket, details)
+        done = sweep(site, lambda name: name == owner.text)
+        left = client.list_preauthenticated_requests(ref.namespace, bucket).data
+        assert (set(done["released"]), done["failed"]) == ({f"way a b.raw of {owner}"}, [])
+        assert sorted(one.name for one in left) == ["somebody's own", alive.tag("read")]
+        assert [status_of(region, url) for url in urls] == [404, 404, 200]
+        assert site.close_ways(ref, alive) == 1
+
+
+def status_of(region: Region, url: str) -> int:
+    context = ssl.create_default_context(cafile=str(region.lab.ca))
+    try:
+        with urllib.request.urlopen(url, context=context) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmferry.platforms.errors import NotSupported
-from vmferry.platforms.oci import attachments, naming, volumes, workers
+from vmferry.platforms.oci import attachments, naming, objects, volumes, workers
 from vmferry.platforms.oci.naming import tag_of
 from vmferry.platforms.oci.session import Session
 from vmferry.platforms.orders import Lease
@@ -14,7 +14,7 @@ from vmferry.platforms.runs import parse_tag
 
 
 def list_leases(session: Session) -> Iterator[Lease]:
-    """List workers, and volumes that are not finished. Attachments go with their worker."""
+    """List workers, volumes that are not finished, and ways to objects. Attachments go with their worker."""
     for compartment in session.settings.compartments:
         for instance in workers.list_workers(session, compartment):
             tag = tag_of(instance)
@@ -27,6 +27,8 @@ def list_leases(session: Session) -> Iterator[Lease]:
                 yield Lease(
                     kind, volume.id, tag.run, parent=compartment, name=volume.name, holds_verified_bytes=volume.verified
                 )
+    for place in session.settings.buckets:
+        yield from _list_ways(session, place)
 
 
 def release(session: Session, lease: Lease) -> None:
@@ -36,10 +38,22 @@ def release(session: Session, lease: Lease) -> None:
             f"{lease.kind} {lease.name or lease.id} of run {lease.owner} holds verified bytes",
             fix="a person has to decide: tag it as your own, or delete it in OCI",
         )
-    if lease.kind == "instance":
+    if lease.kind == "way":
+        namespace, _, bucket = lease.parent.partition("/")
+        objects.close_way(session, namespace, bucket, lease.id)
+    elif lease.kind == "instance":
         workers.end_worker(session, lease.id, name=lease.name)
     else:
         _release_volume(session, lease)
+
+
+def _list_ways(session: Session, place: str) -> Iterator[Lease]:
+    given, _, bucket = place.rpartition("/")
+    namespace = given or objects.namespace_of(session)
+    for one in objects.list_ways(session, namespace, bucket):
+        tag = parse_tag(one.name)
+        if tag is not None:
+            yield Lease("way", one.id, tag.run, parent=f"{namespace}/{bucket}", name=one.object_name or "")
 
 
 def _release_volume(session: Session, lease: Lease) -> None:

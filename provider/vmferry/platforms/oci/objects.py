@@ -13,9 +13,8 @@ import oci
 
 from vmferry.platforms.errors import NotSupported, NotThere
 from vmferry.platforms.oci.failures import ObjectChanged
-from vmferry.platforms.oci.naming import name_of
 from vmferry.platforms.oci.session import Session
-from vmferry.platforms.runs import RunId
+from vmferry.platforms.runs import RunId, is_tag_of
 
 _META = "opc-meta-"
 _FIELDS = "name,size,etag,timeCreated"
@@ -95,7 +94,7 @@ def open_way(session: Session, ref: ObjectRef, owner: RunId, *, hours: float) ->
     """Make an address that lets whoever has it read this one object for some hours. It is a secret."""
     client = session.objectstorage
     details = oci.object_storage.models.CreatePreauthenticatedRequestDetails(
-        name=name_of(owner, "read"),
+        name=owner.tag("read"),  # it has no tags, and the janitor must know whose it is
         access_type="ObjectRead",
         object_name=ref.name,
         time_expires=datetime.now(UTC) + timedelta(hours=hours),
@@ -111,7 +110,7 @@ def close_ways(session: Session, namespace: str, bucket: str, owner: RunId) -> i
     """Close every way that this run opened, and give how many. May be called again."""
     closed = 0
     for one in list_ways(session, namespace, bucket):
-        if one.name == name_of(owner, "read"):
+        if is_tag_of(one.name, owner):
             closed += close_way(session, namespace, bucket, one.id)
     return closed
 

@@ -42,6 +42,8 @@ class OciSettings:
     passphrase: str = field(default="", repr=False)
     compartments: tuple[str, ...] = ()
     """Where the janitor looks for what we made."""
+    buckets: tuple[str, ...] = ()
+    """Where it looks for ways to objects that we opened: ``bucket``, or ``namespace/bucket``."""
     ssh_user: str = "opc"
     ssh_port: int = 22
     ssh_key_file: str = ""

@@ -52,5 +52,6 @@ def test_the_janitor_leaves_what_it_cannot_name() -> None:
     judge = any_dead_for(make_context({"old": "success"}), lambda dag_id: dag_id.startswith("backup_"))
 
     assert judge("backup_db/old")
+    assert judge("backup_db/import__disk~1.qcow2__0123456789abcdef0123456789abcdef")
     assert not judge("backup_db/manual__2026~0123456789ab")
     assert not judge("somebody/old")
