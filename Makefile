@@ -7,11 +7,11 @@ PYTHON := .venv/bin/python
 JOBS ?= 2
 ARGS ?=
 # What `make test` leaves to targets of their own.
-OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab_ovirt tests/integration/lab_oci tests/integration/oci tests/integration/cli_sites
+OTHER_SUITES := tests/unit/airflow tests/integration/ovirt tests/integration/lab_ovirt tests/integration/lab_oci tests/integration/oci tests/integration/openstack tests/integration/cli_sites
 # Tools of the virtual environment first; tools for root last, for those whose PATH lacks them.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup setup-airflow setup-function demo demo-disk demo-oci lab test test-ovirt test-oci test-airflow screenshots test-scale test-chaos test-chaos-airflow lint format bench docs lock engine clean
+.PHONY: help setup setup-airflow setup-function demo demo-disk demo-oci lab test test-ovirt test-oci openstack-up openstack-down test-openstack test-airflow screenshots test-scale test-chaos test-chaos-airflow lint format bench docs lock engine clean
 
 help: ## print this
 	@echo "vmferry: make TARGET, where TARGET is"
@@ -47,6 +47,17 @@ test-ovirt: setup ## the oVirt driver against simulated engines over real imagei
 
 test-oci: setup setup-function ## the simulated Oracle Cloud against the unmodified SDK, as root
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --durations=10 tests/integration/lab_oci tests/integration/oci $(ARGS)
+
+openstack-up: setup ## a real OpenStack on this machine, as root, on Debian 12; again: what is missing (lab/openstack)
+	@scripts/setup.sh openstack
+	@$(PYTHON) -m lab.openstack up
+
+openstack-down: setup ## stop it; PURGE=1 removes its directory too
+	@$(PYTHON) -m lab.openstack down $(if $(PURGE),--purge)
+
+test-openstack: setup ## the OpenStack driver against a real OpenStack, as root; it is up for that long (KEEP=1: it stays up)
+	@scripts/setup.sh openstack
+	@$(if $(KEEP),,trap '$(PYTHON) -m lab.openstack down' EXIT;) $(PYTHON) -m lab.openstack up && $(PYTHON) -m pytest --durations=10 tests/integration/openstack $(ARGS)
 
 test-airflow: setup-airflow setup-function ## operators and DAGs, and runs of them in a real Airflow, minutes long
 	@$(PYTHON) -m pytest --durations=10 tests/unit/airflow tests/e2e $(ARGS)

@@ -2,6 +2,7 @@
 # Sets up all that vmferry needs, on Debian 12+ and Ubuntu 22.04+, as root or with sudo.
 # Run it as often as you like: what is there already is left alone, and then it takes less than a second.
 # `setup.sh airflow` installs Airflow too, into the same .venv: some 120 packages that nothing else needs.
+# `setup.sh openstack` installs the apt packages of the lab's OpenStack; its Python packages are that lab's own business.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -130,6 +131,21 @@ install_function() {
   sha256sum <"$list" >"$stamp"
 }
 
+# Databases and the like come with these packages, and no package may start one by itself.
+install_openstack() {
+  local policy=/usr/sbin/policy-rc.d packages missing
+  mapfile -t packages < <(listed_packages scripts/packages-openstack.apt)
+  mapfile -t missing < <(missing_packages "${packages[@]}")
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  if [ ! -e $policy ]; then
+    can_be_root || die "neither root nor sudo; ask an admin for: apt-get install ${missing[*]}"
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+    as_root chmod +x $policy
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  install_packages "${packages[@]}"
+}
+
 set_up() {
   mkdir -p build
   exec 9>build/setup.lock
@@ -152,7 +168,8 @@ main() {
     "") set_up ;;
     airflow) set_up && install_airflow ;;
     function) set_up && install_function ;;
-    *) echo "setup: usage: scripts/setup.sh [airflow | function]" >&2 && exit 2 ;;
+    openstack) set_up && install_openstack ;;
+    *) echo "setup: usage: scripts/setup.sh [airflow | function | openstack]" >&2 && exit 2 ;;
   esac
 }
 
