@@ -132,6 +132,19 @@ def test_small_reads_in_order_are_few_requests(server: HttpServer, disk: Path) -
     assert server.counts.requests <= DISK_BYTES // BLOCK_BYTES + 3
 
 
+def test_reads_in_order_of_all_sizes_bring_each_byte_once(server: HttpServer, disk: Path) -> None:
+    endpoint = open_source(EndpointSpec("http", server.put("/image", disk)))
+    reader = BlockReader(endpoint)
+    content, dice, offset = disk.read_bytes(), random.Random(5), 0
+    while offset < DISK_BYTES:
+        buffer = bytearray(min(dice.choice([64 * KiB, 300 * KiB, MiB, 2 * MiB]), DISK_BYTES - offset))
+        reader.read_into(offset, memoryview(buffer))
+        assert buffer == content[offset : offset + len(buffer)]
+        offset += len(buffer)
+    reader.close()
+    assert server.counts.body_bytes <= DISK_BYTES + BLOCK_BYTES
+
+
 def test_small_reads_out_of_order_fetch_no_more_than_they_ask(server: HttpServer, disk: Path) -> None:
     endpoint = open_source(EndpointSpec("http", server.put("/image", disk)))
     reader = BlockReader(endpoint)

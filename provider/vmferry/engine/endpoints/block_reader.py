@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read an endpoint that answers slowly but in parallel: large blocks, a bounded cache, read-ahead.
 
-Made for small reads in order, as qemu reads the compressed grains of a streamOptimized VMDK one by one: 1 GiB of it
-took 16,633 requests over HTTP without a cache. Small reads out of order are passed on as they are, because fetching
-4 MiB for each 64 KiB of a fragmented image would read it many times over.
+Made for reads in order, as qemu reads the compressed grains of a streamOptimized VMDK one by one: 1 GiB of it took
+16,633 requests over HTTP without a cache. Reads out of order are passed on as they are, because fetching 4 MiB for each
+64 KiB of a fragmented image would read it many times over. Large reads in order go through the blocks as well: beside
+them they brought 1 GiB of qcow2 1.6 times.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from typing import Optional
 
 from vmferry.engine.endpoint import Connection, Endpoint
 from vmferry.engine.errors import Cancelled, EngineError, ShortRead
+from vmferry.engine.proof.digests import count_bits
 from vmferry.engine.units import KiB, MiB
 
 BLOCK_BYTES = 4 * MiB
-CACHE_BYTES = 48 * MiB
-AHEAD_BLOCKS = 6
-LARGE_READ_BYTES = 1 * MiB
-"""From here on a read is worth a request of its own."""
+CACHE_BYTES = 64 * MiB
+AHEAD_BLOCKS = 10
 
 _STREAMS = 32
 _BACK_BYTES, _GAP_BYTES = 256 * KiB, 256 * KiB  # qemu reads 128 KiB for a compressed grain, however short that is
 _PROVEN_BYTES = 1 * MiB  # tables of an image are read in order too, but there is nothing worth reading behind them
-_IDLE_READS = 64
+_IDLE_READS, _IDLE_READS_SEEN = 64, 8
+_LARGE_READ_BYTES = 256 * KiB
+_PAGE_BYTES = 64 * KiB
+_MOST_PAGES = BLOCK_BYTES // _PAGE_BYTES * 3 // 4
 
 
 class _Block:
@@ -40,13 +43,26 @@ class _Block:
         self.error: Optional[EngineError] = None
         self.used_at = 0
         """The last read that was for it or not far before it."""
+        self._seen_pages = 0
+
+    def see(self, at: int, length: int) -> None:
+        """Note that this part was asked for. Small reads may come again: qemu reads compressed grains overlapping."""
+        if length < _LARGE_READ_BYTES:
+            return
+        first, end = at // _PAGE_BYTES, -(-(at + length) // _PAGE_BYTES)
+        self._seen_pages |= (1 << end) - (1 << first)
+
+    @property
+    def idle_reads(self) -> int:
+        """So many reads must have passed without it before it goes: few when most of it was asked for."""
+        return _IDLE_READS_SEEN if count_bits(self._seen_pages) >= _MOST_PAGES else _IDLE_READS
 
 
 class BlockReader:
     """Shared by many threads; at most `cache_bytes` are kept."""
 
     def __init__(
-        self, endpoint: Endpoint, *, connections: int = 8, cache_bytes: int = CACHE_BYTES, sequential: bool = False
+        self, endpoint: Endpoint, *, connections: int = 16, cache_bytes: int = CACHE_BYTES, sequential: bool = False
     ) -> None:
         self._endpoint = endpoint
         self._sequential = sequential
@@ -70,9 +86,6 @@ class BlockReader:
         if offset + len(buffer) > self._endpoint.size:
             raise ShortRead(f"{self._endpoint.name}: nothing behind byte {self._endpoint.size}")
         run_bytes = _PROVEN_BYTES if self._sequential else self._note_stream(offset, len(buffer))
-        if len(buffer) >= LARGE_READ_BYTES and not self._sequential:
-            self._read_directly(offset, buffer)
-            return
         done = 0
         while done < len(buffer):
             index, at = divmod(offset + done, BLOCK_BYTES)
@@ -88,7 +101,7 @@ class BlockReader:
             is_new = block is None and run_bytes > 0
             if is_new:
                 block = self._blocks[index] = _Block()
-                self._make_room(idle_reads=0)
+                self._make_room()
         if block is None:
             self._read_directly(index * BLOCK_BYTES + at, part)
             return
@@ -107,6 +120,7 @@ class BlockReader:
                 return False
             self._touch(index, block)
             part[:] = memoryview(block.data)[at : at + len(part)]
+            block.see(at, len(part))
         return True
 
     def _note_stream(self, offset: int, length: int) -> int:
@@ -127,7 +141,7 @@ class BlockReader:
             for ahead in range(index + 1, min(index + 1 + AHEAD_BLOCKS, end)):
                 block = self._blocks.get(ahead)
                 if block is None:
-                    if not self._make_room(idle_reads=_IDLE_READS):
+                    if not self._make_room(idle=True):
                         return
                     block = self._blocks[ahead] = _Block()
                     self._wanted.put(ahead)
@@ -137,17 +151,16 @@ class BlockReader:
         block.used_at = self._reads
         self._blocks.move_to_end(index)
 
-    def _make_room(self, *, idle_reads: int) -> bool:
-        """Drop what was not used for longest, if that was so many reads ago; False when nothing may go.
+    def _make_room(self, *, idle: bool = False) -> bool:
+        """Drop what was not used for longest; False when nothing may go.
 
-        Reading ahead asks for some reads: else streams would drop for ever what the others have read ahead.
+        Reading ahead drops only what is idle: else streams would drop for ever what the others have read ahead.
         """
         if len(self._blocks) < self._most_blocks:
             return True
         for index, block in self._blocks.items():
-            if self._reads - block.used_at < idle_reads:
-                return False
-            if block.ready.is_set():
+            may_go = not idle or self._reads - block.used_at >= block.idle_reads
+            if may_go and block.ready.is_set():
                 self._spare.append(self._blocks.pop(index).data)
                 return True
         return False

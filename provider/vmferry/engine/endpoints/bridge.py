@@ -63,7 +63,7 @@ class Bridge:
         self._endpoint = endpoint
         self._slack_bytes = slack_bytes or 0
         self._announced = endpoint.size if slack_bytes is None else _ENDLESS_BYTES
-        self._reader = BlockReader(endpoint, connections=workers)
+        self._reader = BlockReader(endpoint)
         self._jobs: queue.Queue[Optional[_Job]] = queue.Queue()
         self._peers: list[_Peer] = []
         self._lock = threading.Lock()
