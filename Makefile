@@ -72,8 +72,8 @@ test-scale: setup-airflow ## 5 000 VMs: rendered, listed by a real DAG processor
 test-chaos: setup ## kill everything at random moments, minutes long
 	@$(PYTHON) -m pytest -n $(JOBS) tests/chaos -m chaos --durations=10 $(ARGS)
 
-test-chaos-airflow: setup-airflow ## kill parts of a real Airflow and of its sites at 40 random moments, half an hour
-	@$(PYTHON) -m pytest tests/storm $(ARGS)
+test-chaos-airflow: setup-airflow setup-function ## kill parts of a real Airflow, of its oVirt sites and of its OCI at 40 random moments each, an hour
+	@$(PYTHON) -m pytest tests/storm tests/storm_oci $(ARGS)
 
 lint: setup ## style, types, floors, Python 3.9, spelling, sizes, words
 	@scripts/lint.sh

@@ -6,11 +6,12 @@ import hashlib
 import subprocess
 from pathlib import Path
 
+from tests.storm.lanes import Run
 from tests.storm.leftovers import list_leftovers, proven_disks
 from tests.storm.reasons import Reason, find_reasons
 from tests.storm.storm import Storm, summarize
 from tests.storm.traffic import too_much
-from tests.storm.works import RESTORE, Run
+from tests.storm.works import RESTORE
 
 from vmferry.vault import Backup, open_vault, verify
 

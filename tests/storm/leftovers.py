@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from lab.airflow.airflow_home import PARTS
+from lab.airflow.airflow_home import PARTS, AirflowHome
 from lab.airflow.installation import Installation, wait_until
 from lab.ovirt import OvirtLab
 from tests.storm.processes import below, list_processes, naming
@@ -21,9 +21,14 @@ def list_leftovers(installed: Installation, unfinished: list[str]) -> list[str]:
     found = [f"vault: unfinished backup {name}" for name in unfinished]
     for lab in (installed.production, installed.recovery):
         found += [f"{lab.name}: {what}" for what in _at_site(lab, lab.state())]
+    return [*found, *list_orphans(installed.home)]
+
+
+def list_orphans(home: AirflowHome) -> list[str]:
+    """Name the processes of Airflow's that no part of it has below itself."""
     with contextlib.suppress(TimeoutError):  # what is being ended needs a moment; what stays is named
-        wait_until(lambda: not _orphans(installed), "orphans to go", timeout_s=30)
-    return [*found, *_orphans(installed)]
+        wait_until(lambda: not _orphans(home), "orphans to go", timeout_s=30)
+    return _orphans(home)
 
 
 def proven_disks(lab: OvirtLab) -> list[str]:
@@ -50,10 +55,9 @@ def _floating(state: dict[str, Any]) -> list[dict[str, Any]]:
     return [state["disks"][disk] for disk in state["floating_disks"]]
 
 
-def _orphans(installed: Installation) -> list[str]:
-    """Name the processes of Airflow's that no part of it has below itself."""
-    named = list(naming(installed.home.home))
-    leashes = [installed.home.part_pid(part) for part in PARTS]
+def _orphans(home: AirflowHome) -> list[str]:
+    named = list(naming(home.home))
+    leashes = [home.part_pid(part) for part in PARTS]
     kept = {*leashes, *(one.pid for one in below(leashes, list_processes()))}
     alive = {one.pid for one in list_processes()}
     return [f"process {one.pid} {one.command[:120]}" for one in named if one.pid in alive - kept]

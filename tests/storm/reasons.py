@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from tests.storm.asking import PatientApi
-from tests.storm.works import Run
+from tests.storm.lanes import Run
 
 _TYPED = re.compile(r"^\s*(?P<kind>[A-Z]\w+): (?P<said>.+)$")
+
+
+_ROOMS = (
+    "vmferry.engine.errors", "vmferry.engine.jobs.errors", "vmferry.hosts.errors", "vmferry.platforms.errors",
+    "vmferry.platforms.oci.failures", "vmferry.operations.disk_import.ending", "vmferry.vault.errors",
+)  # fmt: skip
+"""Where errors of ours are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +57,7 @@ def _find_reason(api: PatientApi, run: Run, task: dict[str, Any], note: str) -> 
 
 
 def _is_ours(kind: str) -> bool:
-    import vmferry.engine.errors as engine
-    import vmferry.platforms.errors as platforms
-    import vmferry.vault.errors as vault
+    from vmferry.engine.errors import EngineError
 
-    found = [getattr(room, kind) for room in (engine, platforms, vault) if hasattr(room, kind)]
-    return any(isinstance(one, type) and issubclass(one, engine.EngineError) for one in found)
+    found = [getattr(importlib.import_module(room), kind, None) for room in _ROOMS]
+    return any(isinstance(one, type) and issubclass(one, EngineError) for one in found)

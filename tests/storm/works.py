@@ -3,128 +3,37 @@
 from __future__ import annotations
 
 import random
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
-from lab.airflow.airflow_api import AirflowApi
 from tests.storm.asking import PatientApi
+from tests.storm.lanes import Lanes, Run
 from tests.storm.ledger import Ledger
 
-ENDED = frozenset({"success", "failed"})
 RESTORE, DRILL = "restore_vm", "dr_drill"
 
 
-@dataclass
-class Run:
-    """One run of a DAG."""
-
-    dag_id: str
-    run_id: str
-    vm: str
-    conf: dict[str, Any] = field(default_factory=dict)
-    state: str = "queued"
-
-    @property
-    def kind(self) -> str:
-        """What it does."""
-        return self.dag_id.partition("_")[0] if self.dag_id.startswith("backup_") else self.dag_id
-
-    def __str__(self) -> str:
-        return f"{self.dag_id} {self.run_id}"
-
-
-class Works(threading.Thread):
-    """Keeps one run in every lane until it is told to stop; then waits for the last ones."""
+class Works(Lanes):
+    """Keeps a backup of each VM, a restore and a drill going."""
 
     def __init__(self, api: PatientApi, ledger: Ledger, vms: Sequence[str], name: str, dice: random.Random) -> None:
-        super().__init__(name="works", daemon=True)
-        self.runs: list[Run] = []
-        self.failure: BaseException | None = None
-        self._api = api
+        super().__init__(api, (*vms, RESTORE, DRILL), name)
         self._ledger = ledger
         self._vms = tuple(vms)
-        self._name = name
         self._dice = dice
-        self._lanes: dict[str, Run | None] = {**dict.fromkeys(vms), RESTORE: None, DRILL: None}
-        self._stopping = threading.Event()
 
-    def run(self) -> None:
-        """Go on; after `cease` only until all has ended."""
-        try:
-            while self.look() or not self._stopping.is_set():
-                for lane in [lane for lane, run in self._lanes.items() if run is None or run.state in ENDED]:
-                    self._fill(lane)
-                time.sleep(1.0)
-        except BaseException as error:
-            self.failure = error
-            raise
-
-    def cease(self) -> None:
-        """Begin nothing more."""
-        self._stopping.set()
-
-    def look(self) -> int:
-        """Ask how all runs are, and note the backups there are; gives how many runs have not ended."""
-        for run in self.under_way():
-            run.state = str(self._api.run(run.dag_id, run.run_id)["state"])
+    def note(self) -> None:
+        """Note the backups there are."""
         self._ledger.look()
-        return sum(1 for _ in self.under_way())
 
-    def forgotten(self, after_s: float) -> list[str]:
-        """Name the tasks that nobody has: queued for long. See `Storm.remind`."""
-        now, found = datetime.now(UTC), []
-        for run in self.under_way():
-            for task in self._api.ask(partial(_tasks_of, run)):
-                if task["state"] == "queued" and task["queued_when"]:
-                    age_s = (now - datetime.fromisoformat(task["queued_when"])).total_seconds()
-                    found += [f"{run} {task['task_id']}"] if age_s > after_s else []
-        return found
-
-    def under_way(self) -> Iterator[Run]:
-        """Give the runs that have not ended."""
-        return (run for run in list(self.runs) if run.state not in ENDED)
-
-    def again(self, runs: Sequence[Run], timeout_s: float) -> list[Run]:
-        """Run the same once more, all to their ends."""
-        made = [self.start_run(run.dag_id, run.vm, _named_anew(run.conf)) for run in runs]
-        deadline = time.monotonic() + timeout_s
-        while self.look():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"still under way: {[str(run) for run in self.under_way()]}")
-            time.sleep(1.0)
-        return made
-
-    def start_run(self, dag_id: str, vm: str, conf: dict[str, Any]) -> Run:
-        """Begin a run."""
-        run = Run(dag_id, f"{self._name}-{len(self.runs) + 1:03}", vm, conf)
-        self._api.trigger(dag_id, run.run_id, conf)
-        self.runs.append(run)
-        return run
-
-    def _fill(self, lane: str) -> None:
-        if self._stopping.is_set():
-            return
+    def fill(self, lane: str) -> Run | None:
+        """Begin the next backup, restore or drill."""
         if lane in self._vms:
-            self._lanes[lane] = self.start_run(f"backup_{lane}", lane, {})
-            return
+            return self.start_run(f"backup_{lane}", lane, {})
         known = [(vm, backup.id) for vm in self._vms for backup in self._ledger.backups(vm)]
         if not known:
-            return
+            return None
         vm, backup = self._dice.choice(known)
         conf = {"vm": vm, "backup": backup}
         if lane == RESTORE:
             conf["name"] = f"{vm}_{self._name}_{len(self.runs) + 1}"
-        self._lanes[lane] = self.start_run(lane, vm, conf)
-
-
-def _tasks_of(run: Run, api: AirflowApi) -> list[dict[str, Any]]:
-    return api.tasks(run.dag_id, run.run_id)
-
-
-def _named_anew(conf: dict[str, Any]) -> dict[str, Any]:
-    return {**conf, "name": f"{conf['name']}_again"} if "name" in conf else conf
+        return self.start_run(lane, vm, conf)
