@@ -52,6 +52,25 @@ def test_five_events_are_one_run(made: OciInstallation) -> None:
 
 
 @pytest.mark.timeout(1800)
+def test_event_while_airflow_is_down_is_found_later(made: OciInstallation) -> None:
+    made.home.kill_part("api-server")
+    try:
+        made.upload("night.raw", CONTENT)
+        wait_until(lambda: made.lab.events()[-1]["state"] == "dead", "the event to be given up", timeout_s=300)
+    finally:
+        made.home.start_part("api-server")
+        made.home.wait_until_healthy()
+    assert runs_of(made, "night.raw") == []
+    found = made.api.trigger(SEARCH)
+    made.api.switch_on(SEARCH)
+    assert made.api.wait_for_run(SEARCH, found, timeout_s=600) == "success"
+    wait_until(lambda: bool(runs_of(made, "night.raw")), "the search to start a run", timeout_s=600)
+    [run] = runs_of(made, "night.raw")
+    require_imported(made, run)
+    assert runs_of(made, "night.raw") == [run]
+
+
+@pytest.mark.timeout(1800)
 def test_lost_event_is_found(made: OciInstallation) -> None:
     made.function.kill()
     made.upload("lost.raw", CONTENT)
