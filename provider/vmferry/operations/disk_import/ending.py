@@ -21,6 +21,12 @@ IMPORTED = "imported/"
 """Where an object goes that need not be kept; the stack's lifecycle rule deletes it there after some days."""
 
 
+_FIXES = {
+    "check": "set fs_check to repair and import again, or to skip; the volume is kept, its bytes are the image's",
+    "repair": "it could not be mended without a person: mend it on the volume, which is kept, or set fs_check to skip",
+}
+
+
 class DamagedFileSystem(BadState):
     """A file system of the image is damaged, and the policy does not let that pass."""
 
@@ -32,16 +38,18 @@ def note_verified(site: OciSite, plan: ImportPlan, root: str, owner: RunId) -> J
 
 
 def judge_file_systems(site: OciSite, plan: ImportPlan, checked: Mapping[str, Any], owner: RunId) -> Json:
-    """Note what the check found; raises `DamagedFileSystem` when something is damaged and was not mended."""
+    """Note what the check found; raises `DamagedFileSystem` when something is damaged and was not mended.
+
+    Who skips the check is told of damage that stands in the way of looking, by the tag and the result.
+    """
     verdict = str(checked["verdict"])
     volume = require_volume(site, plan, owner)
     site.mark(volume, owner, *_words(volume), more={"vmferry-fs": verdict})
     items = [f"{one['where']} ({one['type']}): {one['verdict']}, {one['meaning']}" for one in checked["items"]]
-    if verdict == "damaged":
+    if verdict == "damaged" and plan.fs_check != "skip":
         damaged = [text for text, one in zip(items, checked["items"], strict=True) if one["verdict"] == verdict]
         problems = [*checked["table"].get("problems", ()), *damaged]
-        fix = "set fs_check to repair and import again, or to skip; the volume is kept, its bytes are the image's"
-        raise DamagedFileSystem(f"{plan.ref.title}: {'; '.join(problems)}", fix=fix)
+        raise DamagedFileSystem(f"{plan.ref.title}: {'; '.join(problems)}", fix=_FIXES[plan.fs_check])
     return {"verdict": verdict, "file_systems": items}
 
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vmferry.engine.errors import HostLost
 from vmferry.engine.jobs import JobSpec, JobState, JobStatus
 from vmferry.operations.disk_import import guest
 from vmferry.operations.disk_import.ground import create_instance, wait_for_attachment
@@ -18,6 +20,7 @@ from vmferry.platforms.runs import RunId
 
 WAY_HOURS = 48.0
 """How long the address of the object lives: longer than any import takes."""
+_LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +50,27 @@ def take_device(site: OciSite, plan: ImportPlan, virtual_bytes: int, owner: RunI
     return Seat(seat.worker, seat.address, seat.host_key, device)
 
 
-def start_job(site: OciSite, plan: ImportPlan, seat: Seat, spec: JobSpec, owner: RunId) -> JobStatus:
-    """See to it that the job runs. The address of the object is made only for one that has to be begun."""
+def start_job(
+    site: OciSite, plan: ImportPlan, seat: Seat, spec: JobSpec, owner: RunId, patience_s: float = 0.0
+) -> JobStatus:
+    """See to it that the job runs, and wait a moment for its end.
+
+    The address of the object is made only for one that has to be begun.
+    """
     with guest.open_host(site.settings, seat.address, seat.host_key) as host:
         status = host.poll(spec.id)
-        if status.state in (JobState.RUNNING, JobState.DONE):
-            return status
-        reads_object = "source" in spec.params and spec.params["source"]["kind"] != "file"
-        secrets = {SECRET: site.open_way(plan.ref, owner, hours=WAY_HOURS)} if reads_object else {}
-        return host.start(spec, secrets)
+        if status.state not in (JobState.RUNNING, JobState.DONE):
+            reads_object = "source" in spec.params and spec.params["source"]["kind"] != "file"
+            secrets = {SECRET: site.open_way(plan.ref, owner, hours=WAY_HOURS)} if reads_object else {}
+            status = host.start(spec, secrets)
+        deadline = time.monotonic() + patience_s
+        while status.state is JobState.RUNNING and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_S)
+            try:
+                status = host.poll(spec.id)
+            except HostLost:
+                break  # who waits longer knows what to do about that
+        return status
 
 
 def authority(site: OciSite) -> str | None:

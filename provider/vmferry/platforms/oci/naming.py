@@ -31,14 +31,16 @@ COMPLETE = "complete"
 VERIFIED = "verified"
 """Word of the tag: its bytes are proven."""
 
-_OWN = re.compile(r"^vmferry(-|$)|^managed-by$")
+_OWN = re.compile(r"^vmferry(-|$)")
 _MOST_TOKENS = 20
-_KEY_LONGEST, _VALUE_LONGEST, _MOST_TAGS = 100, 256, 40
+_KEY_LONGEST, _VALUE_LONGEST = 100, 256
+MOST_TAGS = 3
+"""Of what people wrote: OCI takes ten free-form tags, and seven of a volume's are ours."""
 
 
 def tags_of(owner: RunId, part: str, *words: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give the tags of one thing."""
-    return {**(more or {}), TAG: owner.tag(*words), PART: part, "managed-by": "vmferry"}
+    return {**(more or {}), TAG: owner.tag(*words), PART: part}
 
 
 def tag_of(thing: Any) -> Tag | None:
@@ -68,6 +70,6 @@ def clean_tags(wanted: Mapping[str, str]) -> dict[str, str]:
     cleaned: dict[str, str] = {}
     for key, value in wanted.items():
         name = re.sub(r"[\x00-\x20.]+", "-", key).strip("-")[:_KEY_LONGEST]
-        if name and not _OWN.match(name) and len(cleaned) < _MOST_TAGS:
+        if name and not _OWN.match(name) and len(cleaned) < MOST_TAGS:
             cleaned[name] = "".join(letter for letter in value if letter.isprintable())[:_VALUE_LONGEST]
     return cleaned

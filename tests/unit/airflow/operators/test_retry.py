@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from airflow.sdk import RetryAction
 
 from vmferry.engine.errors import BadInput, Cancelled, NoSpace, ProofMismatch, SourceLost
-from vmferry.operators.retry import EngineRetryPolicy
+from vmferry.operators.retry import FAILURE, EngineRetryPolicy
 from vmferry.platforms.errors import LoginRefused, SiteAway, VmBusy
 from vmferry.vault import VaultBusy
 
@@ -39,3 +40,21 @@ def test_the_reason_says_what_the_reader_can_do() -> None:
     decision = EngineRetryPolicy().evaluate(BadInput("site x: no user", fix="give one"), 1, 3)
 
     assert decision.reason == "site x: no user; give one"
+
+
+def test_what_a_task_said_is_kept_for_the_note_of_its_run(store: Any) -> None:
+    policy = EngineRetryPolicy()
+    policy.evaluate(BadInput("site x: no user", fix="give one"), 3, 3, {"task_state_store": store})
+    assert store[FAILURE] == {"try": 3, "said": "site x: no user; give one"}
+
+    policy.evaluate(ValueError("ours is not"), 4, 3, {"task_state_store": store})
+    assert store[FAILURE]["try"] == 3
+
+
+def test_a_store_that_does_not_answer_changes_no_decision() -> None:
+    class Away:
+        def set(self, key: str, value: Any) -> None:
+            raise ConnectionError("no API server")
+
+    decision = EngineRetryPolicy().evaluate(BadInput("no", fix="x"), 1, 3, {"task_state_store": Away()})
+    assert decision.action is RetryAction.FAIL
