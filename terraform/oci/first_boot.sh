@@ -10,6 +10,7 @@ readonly TLS=/etc/vmferry/tls HOME_DIRECTORY=/var/lib/vmferry PREFIX=/opt/vmferr
 PYTHON=$(command -v python3.12 || command -v python3)
 ADDRESS=$(hostname -I | awk '{ print $1 }')
 readonly ADDRESS
+[ -n "$ADDRESS" ] || { echo "first_boot: this machine has no address; look at its network card" >&2 && exit 1; }
 
 say() { echo "first_boot: $*"; }
 
@@ -29,7 +30,7 @@ install_all() {
 make_certificate() {
   [ ! -f "$TLS/server.pem" ] || return 0
   openssl req -x509 -newkey rsa:3072 -nodes -days 3650 -subj "/CN=vmferry $ADDRESS" \
-    -addext "subjectAltName=IP:$ADDRESS,DNS:$(hostname -f)" -keyout "$TLS/server.key" -out "$TLS/server.pem" 2>/dev/null
+    -addext "subjectAltName=IP:$ADDRESS,DNS:$(hostname -f)" -keyout "$TLS/server.key" -out "$TLS/server.pem"
   chown root:vmferry "$TLS"/server.* && chmod 0640 "$TLS"/server.*
 }
 
@@ -74,20 +75,16 @@ print(base64.b64decode(bundle.secret_bundle_content.content).decode().strip())
 EOF
 }
 
-airflow() {
+as_vmferry() {
   systemd-run --quiet --wait --pipe --uid=vmferry --gid=vmferry -p EnvironmentFile=/etc/vmferry/vmferry.env \
-    "$PREFIX/venv/bin/airflow" "$@"
+    -p "Environment=AIRFLOW_HOME=$HOME_DIRECTORY" "$@"
 }
 
-# May read and start the one DAG, nothing else.
+# The password goes by standard input: what is in an argument can be read in the list of processes.
 make_function_user() {
   local password
   password=$(read_password)
-  airflow roles create vmferry-import || true
-  airflow roles add-perms vmferry-import -r "DAG:oci_disk_import" -a can_read || true
-  airflow roles add-perms vmferry-import -r "DAG Run:oci_disk_import" -a can_create || true
-  printf '%s\n%s\n' "$password" "$password" | airflow users create --role vmferry-import --username "$FUNCTION_USER" \
-    --firstname OCI --lastname function --email "$FUNCTION_USER@localhost.invalid"
+  as_vmferry "$PREFIX/venv/bin/python" "$PWD/terraform/oci/function_user.py" "$FUNCTION_USER" <<<"$password"
 }
 
 main() {
