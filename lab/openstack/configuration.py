@@ -106,6 +106,8 @@ def _cinder(place: Place) -> Sections:
             "enabled_backends": "lab",
             "default_volume_type": "lab",
             "api_paste_config": place.venv / "etc/cinder/api-paste.ini",
+            # Without its list of filters cinder refuses each `?name=`.
+            "resource_query_filters_file": place.venv / "etc/cinder/resource_filters.json",
             "glance_api_servers": f"http://{HOST}:{API_PORTS['glance']}",
         },
         "database": _database(place, "cinder"),
