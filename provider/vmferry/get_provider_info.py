@@ -16,7 +16,7 @@ _CA_FIELDS = {
         _TEXT,
     ),
 }  # fmt: skip
-_OFFERED = frozenset({"vmferry_ovirt", "vmferry_oci", "vmferry_ssh"})
+_OFFERED = frozenset({"vmferry_ovirt", "vmferry_oci", "vmferry_openstack", "vmferry_ssh"})
 """Whose hook gives something that works: a form for a platform that nothing can use yet misleads."""
 _INTEGRATIONS = {
     "oVirt / OLVM": "https://www.ovirt.org/",
@@ -136,7 +136,13 @@ _CONNECTIONS: tuple[dict[str, Any], ...] = (
         "labels": {"host": "Keystone URL", "login": "User or application credential id", "schema": "Project"},
         "placeholders": {"host": "https://keystone.example.com:5000/v3", "schema": "tenant", "region": "RegionOne"},
         "fields": {
-            **_CA_FIELDS,
+            "ca_file": _CA_FIELDS["ca_file"],
+            "clouds_file": (
+                "clouds.yaml",
+                "File on the workers, as Horizon gives it out; then only the next field counts.",
+                _TEXT,
+            ),
+            "cloud": ("Cloud of that file", "The only one, when empty.", _TEXT),
             "region": ("Region", "The only one, when empty.", _TEXT),
             "user_domain": ("Domain of the user", "Default when empty.", _TEXT),
             "project_domain": ("Domain of the project", "Default when empty.", _TEXT),

@@ -69,7 +69,17 @@ def _open_oci(ref: SiteRef) -> Any:
     return OciSite(dataclasses.replace(settings, buckets=tuple(ref.get("buckets", ()))))
 
 
-_OPENERS: dict[str, Callable[[SiteRef], Any]] = {"ovirt": _open_ovirt, "oci": _open_oci}
+def _open_openstack(ref: SiteRef) -> Any:
+    from vmferry.hooks.openstack import OpenstackHook
+
+    return OpenstackHook(ref["connection"], site=ref["name"]).get_conn()
+
+
+_OPENERS: dict[str, Callable[[SiteRef], Any]] = {
+    "ovirt": _open_ovirt,
+    "oci": _open_oci,
+    "openstack": _open_openstack,
+}
 
 
 def console_url(ref: SiteRef, driver: Any, vm_id: str) -> str:

@@ -13,7 +13,10 @@ from vmferry.platforms.plain import to_plain
 from vmferry.vault import Vault, abandon
 from vmferry.vault.openpoint import unfinished_points
 
-_ORDER = ("way", "transfer", "backup", "snapshot", "vm", "disk", "instance", "volume", "boot_volume")
+_ORDER = (
+    "way", "transfer", "backup", "snapshot", "vm", "disk", "instance",
+    "loan", "server", "port", "volume", "boot_volume", "image", "volume_snapshot",
+)  # fmt: skip
 """What stands on other things goes first."""
 
 
