@@ -50,8 +50,11 @@ class EngineError(Exception):
     """Base of all engine errors: what happened, and what the reader can do about it."""
 
     retry: ClassVar[Retry] = Retry.BACKOFF
+    usual_fix: ClassVar[str] = ""
+    """What the reader can do where nothing better is known."""
 
     def __init__(self, what: str, *, fix: str = "") -> None:
+        fix = fix or self.usual_fix
         super().__init__(what, fix)
         self.what = what
         self.fix = fix
@@ -88,9 +91,13 @@ class Unreadable(BadInput):
 class NotADiskImage(BadInput):
     """Bytes that are no disk image, or not of the format that was said."""
 
+    usual_fix = "export or upload it again, whole"
+
 
 class RefusedImage(BadInput):
     """An image that could make us read other files, or that no one can mean."""
+
+    usual_fix = "make it anew where it comes from: qemu-img convert to qcow2 or raw"
 
 
 class TargetTooSmall(BadInput):
