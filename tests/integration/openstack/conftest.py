@@ -41,9 +41,15 @@ def settings(place: Place) -> OpenstackSettings:
 
 
 @pytest.fixture(scope="session")
-def source(place: Place) -> Iterator[Project]:
+def source_project(place: Place) -> Iterator[Project]:
     with Project(place, "source") as made:
         yield made
+
+
+@pytest.fixture
+def source(source_project: Project) -> Iterator[Project]:
+    yield source_project
+    source_project.clear()
 
 
 @pytest.fixture(scope="session")

@@ -89,16 +89,23 @@ class Project:
             assert time.monotonic() < deadline, f"{what}: not after {PATIENCE_S:g} s"
             time.sleep(0.3)
 
+    def clear(self) -> None:
+        """Remove all servers and volumes that were made so far: guests cost processor time, and quotas count them."""
+        compute, storage = self.cloud.compute, self.cloud.block_storage
+        for server in self._servers:
+            compute.delete_server(server)
+        self._until(lambda: not {one.id for one in compute.servers()} & set(self._servers), "servers are gone")
+        for volume in self._volumes:
+            storage.delete_volume(volume)
+        self._until(lambda: not {one.id for one in storage.volumes()} & set(self._volumes), "volumes are gone")
+        self._servers.clear()
+        self._volumes.clear()
+
     def __enter__(self) -> Project:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for server in self._servers:
-            self.cloud.compute.delete_server(server)
-        for server in self._servers:
-            self._until(lambda server=server: self.cloud.compute.find_server(server) is None, server)  # type: ignore[misc]
-        for volume in self._volumes:
-            self.cloud.block_storage.delete_volume(volume)
-        for volume in self._volumes:
-            self._until(lambda volume=volume: self.cloud.block_storage.find_volume(volume) is None, volume)  # type: ignore[misc]
-        self.cloud.image.delete_image(self.image.id)
+        try:
+            self.clear()
+        finally:
+            self.cloud.image.delete_image(self.image.id)
