@@ -24,15 +24,15 @@ class PatientApi:
         self._api = api
         self._lock = threading.Lock()
 
-    def ask(self, question: Callable[[AirflowApi], _Answer]) -> _Answer:
-        """Ask until there is an answer."""
+    def ask(self, question: Callable[[AirflowApi], _Answer], not_now: frozenset[int] = _NOT_NOW) -> _Answer:
+        """Ask until there is an answer; `not_now` are answers that will be others soon."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 with self._lock:
                     return question(self._api)
             except ApiError as error:
-                if error.status not in _NOT_NOW or time.monotonic() > deadline:
+                if error.status not in not_now or time.monotonic() > deadline:
                     raise
             except (OSError, http.client.HTTPException, json.JSONDecodeError):
                 if time.monotonic() > deadline:
@@ -40,9 +40,12 @@ class PatientApi:
             time.sleep(0.5)
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
-        """Start a run of this id; one that is there already was started by an answer that we did not hear."""
+        """Start a run of this id; one that is there already was started by an answer that we did not hear.
+
+        Airflow 3.3.2 does not know a DAG (404) after the death of its DAG processor, until its file is parsed again.
+        """
         try:
-            self.ask(lambda api: api.trigger(dag_id, conf, run_id))
+            self.ask(lambda api: api.trigger(dag_id, conf, run_id), _NOT_NOW | {404})
         except ApiError as error:
             if error.status != 409:
                 raise

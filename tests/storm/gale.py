@@ -45,6 +45,8 @@ class Gale:
         for kind in self._deal():
             self.rest(self.calm_s * self._dice.uniform(*pauses))
             self._strike(kind)
+            if self.lanes.failure is not None:
+                raise self.lanes.failure
             if len(self.kills) == kills:
                 return
 
