@@ -50,6 +50,16 @@ class PatientApi:
             if error.status != 409:
                 raise
 
+    def has_run(self, dag_id: str, run_id: str) -> bool:
+        """Tell whether there is such a run."""
+        try:
+            self.run(dag_id, run_id)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Give a run."""
         found: dict[str, Any] = self.ask(
