@@ -16,8 +16,8 @@ REACHING = frozenset({"job", "job's qemu-nbd", "OCI's network"})
 """Kinds that may make somebody read again. Whatever becomes of Airflow, or of the way to a worker, its job reads on."""
 _HEAD_BYTES = 1 * MiB
 """Is read by the inspection, and by the copy."""
-_READ_AHEAD = 0.5
-"""Of an image in a format: while qemu reads, what was read ahead for one stream is dropped for another. Seen: 0.39."""
+_READ_AHEAD = 0.35
+"""Of an image in a format: what was read ahead for one of qemu's streams is dropped for another. Seen in calm: 0.26."""
 _NEAR_S = 60.0
 """So long a cut lasts at most."""
 
