@@ -20,8 +20,9 @@ done
 
 airflow db migrate
 if [ -n "${ADMIN_PASSWORD:-}" ]; then
-  # By standard input: what is in an argument can be read in the list of processes. An existing user is left alone.
-  printf '%s\n%s\n' "$ADMIN_PASSWORD" "$ADMIN_PASSWORD" \
-    | airflow users create --role Admin --username admin --firstname vmferry --lastname admin --email admin@localhost.invalid
+  # By standard input: what is in an argument can be read in the list of processes. An existing user is left alone, and
+  # then nobody reads the password: no printf may be there to be ended by that.
+  airflow users create --role Admin --username admin --firstname vmferry --lastname admin --email admin@localhost.invalid \
+    <<<"$ADMIN_PASSWORD"$'\n'"$ADMIN_PASSWORD"
 fi
 echo "init: all is ready"
