@@ -170,22 +170,22 @@ def test_limit_reached(region: Region, site: OciSite, owner: RunId) -> None:
 
 
 def test_object(region: Region, site: OciSite, owner: RunId) -> None:
-    region.lab.create_bucket("uploads")
-    etag = region.lab.put_object("uploads", "a b.raw", b"hello", {"ad_number": "2"})
-    ref = ObjectRef(region.lab.namespace, "uploads", "a b.raw", "")
+    region.lab.create_bucket("looked-at")
+    etag = region.lab.put_object("looked-at", "a b.raw", b"hello", {"ad_number": "2"})
+    ref = ObjectRef(region.lab.namespace, "looked-at", "a b.raw", "")
     facts = site.look(ref)
     assert (facts.size_bytes, facts.metadata["ad_number"], facts.ref.etag) == (5, "2", etag)
     with pytest.raises(ObjectChanged):
         site.look(ObjectRef(ref.namespace, ref.bucket, ref.name, "other"))
     with pytest.raises(NotThere, match="not there"):
         site.look(ObjectRef(ref.namespace, ref.bucket, "c.raw", ""))
-    assert [(one.name, size) for one, size in site.list_uploads(ref.namespace, "uploads", "a")] == [("a b.raw", 5)]
+    assert [(one.name, size) for one, size in site.list_uploads(ref.namespace, "looked-at", "a")] == [("a b.raw", 5)]
     assert len({site.open_way(facts.ref, owner, hours=1) for _ in range(2)}) == 2
     assert site.close_ways(facts.ref, owner) == 2
     assert site.close_ways(facts.ref, owner) == 0
     for _ in range(2):
         site.rename_object(facts.ref, "imported/a b.raw")
-    assert [one.name for one, _ in site.list_uploads(ref.namespace, "uploads")] == ["imported/a b.raw"]
+    assert [one.name for one, _ in site.list_uploads(ref.namespace, "looked-at")] == ["imported/a b.raw"]
 
 
 @pytest.mark.parametrize(
