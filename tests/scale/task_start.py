@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -15,6 +16,9 @@ from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsi
 def main(file: Path, dag_id: str) -> None:
     """Do it."""
     with _airflow_parsing_context_manager(dag_id=dag_id, task_id="publish"):
+        # What Airflow has in memory is not looked through during the parse: its LocalExecutor freezes it as well.
+        gc.collect()
+        gc.freeze()
         began = time.process_time()
         bag = BundleDagBag(
             dag_folder=str(file), safe_mode=False, load_op_links=False, bundle_path=file.parent, bundle_name="rendered"
